@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+// cpuid and xgetbv on x86-64; /proc/cpuinfo for the name elsewhere. A wide register counts only
+// when the operating system saves it (XCR0), else the first instruction would fault.
+#include "base/cpu_features.h"
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <fstream>
+
+#if defined(__x86_64__) || defined(_M_X64)
+#define GM_X86 1
+#if defined(_MSC_VER)
+#include <intrin.h>
+#else
+#include <cpuid.h>
+#endif
+#endif
+
+namespace gm {
+namespace {
+
+#ifdef GM_X86
+
+struct Regs {
+  uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
+};
+
+Regs cpuid(uint32_t leaf, uint32_t subleaf = 0) noexcept {
+  Regs r;
+#if defined(_MSC_VER)
+  int out[4];
+  __cpuidex(out, static_cast<int>(leaf), static_cast<int>(subleaf));
+  r.eax = static_cast<uint32_t>(out[0]);
+  r.ebx = static_cast<uint32_t>(out[1]);
+  r.ecx = static_cast<uint32_t>(out[2]);
+  r.edx = static_cast<uint32_t>(out[3]);
+#else
+  __cpuid_count(leaf, subleaf, r.eax, r.ebx, r.ecx, r.edx);
+#endif
+  return r;
+}
+
+// Extended control register 0: which register states the operating system saves.
+uint64_t xcr0() noexcept {
+#if defined(_MSC_VER)
+  return _xgetbv(0);
+#else
+  uint32_t lo = 0, hi = 0;
+  __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+  return (static_cast<uint64_t>(hi) << 32) | lo;
+#endif
+}
+
+constexpr bool bit(uint32_t word, unsigned index) noexcept { return ((word >> index) & 1u) != 0; }
+
+CpuFeatures detect() noexcept {
+  CpuFeatures f;
+  const uint32_t max_leaf = cpuid(0).eax;
+  if (max_leaf < 7) return f;
+  const Regs one = cpuid(1);
+  constexpr unsigned kOsxsave = 27, kAvx = 28;
+  if (!bit(one.ecx, kOsxsave) || !bit(one.ecx, kAvx)) return f;
+  constexpr uint64_t kYmmState = 0x06;  // SSE and AVX
+  constexpr uint64_t kZmmState = 0xe6;  // and the opmask, upper ZMM and ZMM16-31 states
+  const uint64_t saved = xcr0();
+  if ((saved & kYmmState) != kYmmState) return f;
+  const Regs seven = cpuid(7);
+  f.fma = bit(one.ecx, 12);
+  f.f16c = bit(one.ecx, 29);
+  f.avx2 = bit(seven.ebx, 5);
+  if (seven.eax >= 1) f.avx_vnni = bit(cpuid(7, 1).eax, 4);
+  if ((saved & kZmmState) != kZmmState) return f;
+  f.avx512f = bit(seven.ebx, 16);
+  f.avx512dq = bit(seven.ebx, 17);
+  f.avx512bw = bit(seven.ebx, 30);
+  f.avx512vl = bit(seven.ebx, 31);
+  f.avx512_vnni = bit(seven.ecx, 11);
+  return f;
+}
+
+std::string brand() {
+  if (cpuid(0x80000000u).eax < 0x80000004u) return {};
+  std::array<char, 49> text{};
+  for (uint32_t i = 0; i < 3; ++i) {
+    const Regs r = cpuid(0x80000002u + i);
+    const uint32_t words[4] = {r.eax, r.ebx, r.ecx, r.edx};
+    std::memcpy(text.data() + 16 * i, words, sizeof words);
+  }
+  return text.data();
+}
+
+#else
+
+CpuFeatures detect() noexcept { return {}; }
+
+std::string brand() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    if (line.rfind("model name", 0) != 0 && line.rfind("Model", 0) != 0) continue;
+    const size_t colon = line.find(':');
+    if (colon != std::string::npos) return line.substr(colon + 1);
+  }
+  return {};
+}
+
+#endif
+
+// One space between words, none at the ends; cpuid pads with spaces.
+std::string tidy(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    const bool space = c == ' ' || c == '\t' || c == '\n';
+    if (!space) out += c;
+    if (space && !out.empty() && out.back() != ' ') out += ' ';
+  }
+  while (!out.empty() && out.back() == ' ') out.pop_back();
+  return out;
+}
+
+}  // namespace
+
+const CpuFeatures& cpu_features() noexcept {
+  static const CpuFeatures features = detect();
+  return features;
+}
+
+std::string cpu_name() {
+  const std::string name = tidy(brand());
+  return name.empty() ? "unknown CPU" : name;
+}
+
+}  // namespace gm

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// A read-only map of a whole regular file. Opening never blocks: directories, pipes and devices are
+// refused by name. The map stays valid when the file is renamed or replaced (that is how
+// FileWriter works); shrinking a mapped file in place is outside what a process can guard against.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace gm {
+
+class MappedFile {
+ public:
+  // path is UTF-8 (on POSIX: the raw bytes). Throws ResourceError.
+  explicit MappedFile(const std::string& path);
+  // Whether something of that name exists (of any kind, readable or not).
+  static bool exists(const std::string& path) noexcept;
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  const std::string& path() const noexcept { return path_; }
+  // Page-aligned; empty (null) for an empty file.
+  std::span<const uint8_t> bytes() const noexcept { return {data_, size_}; }
+  size_t size() const noexcept { return size_; }
+
+  // Hints about the pages inside [offset, offset + count), clipped to the file. prefetch: soon
+  // needed. drop: no longer needed; reading them again is valid and goes back to the file.
+  void prefetch(uint64_t offset, uint64_t count) const noexcept;
+  void drop(uint64_t offset, uint64_t count) const noexcept;
+
+ private:
+  std::string path_;
+  const uint8_t* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace gm

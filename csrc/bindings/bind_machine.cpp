@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+// What the machine is and can do: ISA levels, threads, measured peaks.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <string>
+
+#include "base/cpu_features.h"
+#include "base/cpu_topology.h"
+#include "base/error.h"
+#include "base/thread_pool.h"
+#include "bindings/bindings.h"
+#include "kernels/dispatch.h"
+#include "runtime/roofline.h"
+
+namespace py = pybind11;
+
+namespace gm::bindings {
+namespace {
+
+constexpr size_t kMaxMegabytes = 16384;
+
+size_t checked_threads(py::ssize_t threads) {
+  if (threads < 1 || static_cast<size_t>(threads) > ThreadPool::kMaxThreads)
+    throw ResourceError("[threads] a measurement runs on 1 to " +
+                        std::to_string(ThreadPool::kMaxThreads) + " threads. Got " +
+                        std::to_string(threads) + ".");
+  return static_cast<size_t>(threads);
+}
+
+double bandwidth(py::ssize_t threads, py::ssize_t megabytes) {
+  if (megabytes < 1 || static_cast<size_t>(megabytes) > kMaxMegabytes)
+    throw ResourceError("[bandwidth] the buffer has 1 to " + std::to_string(kMaxMegabytes) +
+                        " megabytes. Got " + std::to_string(megabytes) + ".");
+  const size_t count = checked_threads(threads);
+  const py::gil_scoped_release release;
+  return measure_bandwidth(default_kernels(), count, static_cast<size_t>(megabytes) << 20);
+}
+
+double int8_peak(py::ssize_t threads, const std::string& isa) {
+  const size_t count = checked_threads(threads);
+  const py::gil_scoped_release release;
+  return measure_int8_peak(isa.empty() ? default_kernels() : kernels_for(isa), count);
+}
+
+}  // namespace
+
+void bind_machine(py::module_& module) {
+  module.def("available_isas", &available_isas);
+  module.def("default_isa", [] { return std::string(default_kernels().name); });
+  module.def("cpu_name", &cpu_name);
+  module.def("default_threads", [] {
+    const ThreadAdvice advice = default_threads();
+    return py::make_tuple(advice.count, advice.why);
+  });
+  module.def("measure_bandwidth", &bandwidth, py::arg("threads"), py::arg("megabytes") = 512);
+  module.def("measure_int8_peak", &int8_peak, py::arg("threads"), py::arg("isa") = "");
+}
+
+}  // namespace gm::bindings

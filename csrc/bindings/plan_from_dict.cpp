@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT
+// Reads one record after another through a Record, which knows where it is for the messages.
+// Unknown keys are errors too: a plan with a field that this core ignores would run something else.
+#include "bindings/plan_from_dict.h"
+
+#include <limits>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "base/error.h"
+
+namespace py = pybind11;
+
+namespace gm::bindings {
+namespace {
+
+constexpr uint64_t kVersion = 1;
+constexpr uint64_t kMaxCount = std::numeric_limits<int64_t>::max();
+
+[[noreturn]] void fail(const std::string& where, const std::string& rule) {
+  throw FormatError("[plan" + (where.empty() ? "" : ", " + where) + "] " + rule);
+}
+
+std::string type_of(py::handle value) {
+  return py::str(py::type::handle_of(value).attr("__name__")).cast<std::string>();
+}
+
+// A non-negative integer; bool is none.
+uint64_t to_count(py::handle value, const std::string& where, uint64_t limit = kMaxCount) {
+  if (!PyLong_Check(value.ptr()) || PyBool_Check(value.ptr())) {
+    fail(where, "A whole number is needed. Got " + type_of(value) + ".");
+  }
+  int overflow = 0;
+  const long long number = PyLong_AsLongLongAndOverflow(value.ptr(), &overflow);
+  if (overflow != 0 || number < 0 || static_cast<uint64_t>(number) > limit) {
+    fail(where, "The number is 0 to " + std::to_string(limit) + ". Got " +
+                    py::str(value).cast<std::string>().substr(0, 40) + ".");
+  }
+  return static_cast<uint64_t>(number);
+}
+
+uint32_t to_id(py::handle value, const std::string& where) {
+  return static_cast<uint32_t>(to_count(value, where, kNone - 1));
+}
+
+py::sequence to_list(py::handle value, const std::string& where) {
+  if (!py::isinstance<py::list>(value) && !py::isinstance<py::tuple>(value)) {
+    fail(where, "A list is needed. Got " + type_of(value) + ".");
+  }
+  return py::reinterpret_borrow<py::sequence>(value);
+}
+
+class Record {
+ public:
+  Record(py::handle value, std::string where) : where_(std::move(where)) {
+    if (!py::isinstance<py::dict>(value)) {
+      fail(where_, "A dict is needed. Got " + type_of(value) + ".");
+    }
+    dict_ = py::reinterpret_borrow<py::dict>(value);
+  }
+
+  py::handle get(const char* key) {
+    if (!dict_.contains(key)) fail(where_, std::string("The key '") + key + "' is missing.");
+    seen_.insert(key);
+    return dict_[key].ptr();
+  }
+  uint64_t count(const char* key) { return to_count(get(key), at(key)); }
+  uint32_t id(const char* key) { return to_id(get(key), at(key)); }
+  uint32_t id_or_none(const char* key) {
+    const py::handle value = get(key);
+    return value.is_none() ? kNone : to_id(value, at(key));
+  }
+  bool flag(const char* key) {
+    const py::handle value = get(key);
+    if (!PyBool_Check(value.ptr())) fail(at(key), "True or False. Got " + type_of(value) + ".");
+    return value.ptr() == Py_True;
+  }
+  double real(const char* key) {
+    const py::handle value = get(key);
+    if (!PyFloat_Check(value.ptr()) && !PyLong_Check(value.ptr())) {
+      fail(at(key), "A number is needed. Got " + type_of(value) + ".");
+    }
+    const double number = PyFloat_AsDouble(value.ptr());
+    if (number == -1.0 && PyErr_Occurred() != nullptr) {
+      PyErr_Clear();
+      fail(at(key), "The number is too large.");
+    }
+    return number;
+  }
+  std::string text(const char* key) {
+    const py::handle value = get(key);
+    if (!py::isinstance<py::str>(value)) {
+      fail(at(key), "Text is needed. Got " + type_of(value) + ".");
+    }
+    const py::object bytes = py::reinterpret_steal<py::object>(
+        PyUnicode_AsEncodedString(value.ptr(), "utf-8", "surrogateescape"));
+    if (!bytes) throw py::error_already_set();
+    return bytes.cast<std::string>();
+  }
+  // One of two words.
+  bool is(const char* key, const char* yes, const char* no) {
+    const std::string word = text(key);
+    if (word != yes && word != no) {
+      fail(at(key), std::string("One of '") + yes + "' and '" + no + "'. Got '" + word + "'.");
+    }
+    return word == yes;
+  }
+  std::vector<uint32_t> ids(const char* key) {
+    std::vector<uint32_t> out;
+    for (const py::handle item : to_list(get(key), at(key))) out.push_back(to_id(item, at(key)));
+    return out;
+  }
+  // f(record) for each dict of a list.
+  template <class F>
+  void each(const char* key, F&& f) {
+    size_t i = 0;
+    for (const py::handle item : to_list(get(key), at(key))) {
+      Record record(item, at(key) + "[" + std::to_string(i++) + "]");
+      f(record);
+      record.finish();
+    }
+  }
+  std::string at(const char* key) const { return where_.empty() ? key : where_ + "." + key; }
+  const std::string& where() const { return where_; }
+
+  // Every key was read.
+  void finish() const {
+    for (const auto& item : dict_) {
+      const std::string key = py::str(item.first).cast<std::string>();
+      if (seen_.count(key) == 0) fail(where_, "The key '" + key + "' is unknown.");
+    }
+  }
+
+ private:
+  py::dict dict_;
+  std::string where_;
+  std::set<std::string> seen_;
+};
+
+Op read_op(Record& r) {
+  const std::string name = r.text("op");
+  if (name == "embed") return EmbedOp{r.id("weight"), r.id("out")};
+  if (name == "rms_norm") {
+    return RmsNormOp{r.id("x"), r.id("weight"), r.real("eps"), r.id_or_none("act"),
+                     r.id_or_none("out")};
+  }
+  if (name == "quantize") return QuantizeOp{r.id("x"), r.id("act")};
+  if (name == "linear") {
+    return LinearOp{r.id("act"), r.ids("weights"), r.ids("outs"), r.flag("accumulate")};
+  }
+  if (name == "rope_store") {
+    return RopeStoreOp{r.id("q"),     r.id("k"),        r.id("v"),
+                       r.id("layer"), r.count("heads"), r.id_or_none("rope"),
+                       r.flag("neox")};
+  }
+  if (name == "attention") {
+    return AttentionOp{r.id("q"),        r.id("out"),     r.id("layer"),
+                       r.count("heads"), r.real("scale"), r.count("window")};
+  }
+  if (name == "swiglu") return SwigluOp{r.id("gate"), r.id("up"), r.id("act")};
+  if (name == "select_rows") return SelectRowsOp{r.id("x"), r.id("out")};
+  if (name == "logits") return LogitsOp{r.id("act"), r.id("weight")};
+  fail(r.where(), "There is no operation '" + name + "'.");
+}
+
+}  // namespace
+
+Plan plan_from_dict(const py::dict& dict) {
+  Plan plan;
+  Record root(dict, "");
+  const uint64_t version = root.count("version");
+  if (version != kVersion) {
+    fail("version", "This core runs plans of version " + std::to_string(kVersion) + ". Got " +
+                        std::to_string(version) + ".");
+  }
+  plan.vocab_size = root.count("vocab_size");
+  root.each("layers",
+            [&](Record& r) { plan.layers.push_back({r.count("kv_heads"), r.count("head_dim")}); });
+  root.each("buffers", [&](Record& r) {
+    plan.buffers.push_back(
+        {r.is("kind", "act", "f32") ? BufferKind::Act : BufferKind::F32,
+         r.is("rows", "logits", "batch") ? BufferRows::Logits : BufferRows::Batch, r.count("width"),
+         r.id("slot")});
+  });
+  root.each("weights", [&](Record& r) {
+    WeightSpec weight{r.text("name"), {}};
+    for (const py::handle n : to_list(r.get("shape"), r.at("shape"))) {
+      weight.shape.push_back(to_count(n, r.at("shape")));
+    }
+    plan.weights.push_back(std::move(weight));
+  });
+  root.each("ropes", [&](Record& r) {
+    plan.ropes.push_back(
+        {r.real("freq_base"), r.real("scale"), r.count("n_rot"), r.id_or_none("factors")});
+  });
+  root.each("ops", [&](Record& r) { plan.ops.push_back(read_op(r)); });
+  root.finish();
+  return plan;
+}
+
+}  // namespace gm::bindings

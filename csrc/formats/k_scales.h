@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+// The 12 bytes of scales and minima that Q4_K and Q5_K share: 8 sub-blocks, 6 bits each.
+//   j < 4:   scale j = byte j & 63,                 min j = byte j + 4 & 63
+//   j >= 4:  scale j = byte j + 4 & 15, its high 2 bits are the high 2 bits of byte j - 4;
+//            min j   = byte j + 4 >> 4, its high 2 bits are the high 2 bits of byte j
+#pragma once
+
+#include "formats/block.h"
+
+namespace gm {
+
+struct KScales {
+  uint8_t bytes[12];
+
+  int scale(size_t j) const noexcept {
+    return j < 4 ? bytes[j] & 63 : (bytes[j + 4] & 15) | ((bytes[j - 4] >> 6) << 4);
+  }
+  int min(size_t j) const noexcept {
+    return j < 4 ? bytes[j + 4] & 63 : (bytes[j + 4] >> 4) | ((bytes[j] >> 6) << 4);
+  }
+  void set(const int scales[8], const int mins[8]) noexcept {
+    for (size_t j = 0; j < 4; ++j) {
+      bytes[j] = static_cast<uint8_t>(scales[j] | ((scales[j + 4] >> 4) << 6));
+      bytes[j + 4] = static_cast<uint8_t>(mins[j] | ((mins[j + 4] >> 4) << 6));
+      bytes[j + 8] = static_cast<uint8_t>((scales[j + 4] & 15) | ((mins[j + 4] & 15) << 4));
+    }
+  }
+};
+
+// Scales and minima of a super-block: x = d * scale[j] * q - dmin * min[j], q in [0, levels].
+struct KEncoding {
+  float d, dmin;
+  int scales[8], mins[8];
+
+  // Plain min/max of each sub-block of 32; the minimum is never positive.
+  static KEncoding fit(const float* in, int levels) noexcept {
+    float step[8], low[8], max_step = 0.0f, max_low = 0.0f;
+    for (size_t j = 0; j < 8; ++j) {
+      float lo = 0.0f, hi = in[32 * j];
+      for (size_t i = 0; i < 32; ++i) {
+        lo = std::fmin(lo, in[32 * j + i]);
+        hi = std::fmax(hi, in[32 * j + i]);
+      }
+      step[j] = (hi - lo) / static_cast<float>(levels);
+      low[j] = -lo;
+      max_step = std::fmax(max_step, step[j]);
+      max_low = std::fmax(max_low, low[j]);
+    }
+    KEncoding e;
+    e.d = f16_to_f32(f32_to_f16(max_step / 63.0f));
+    e.dmin = f16_to_f32(f32_to_f16(max_low / 63.0f));
+    for (size_t j = 0; j < 8; ++j) {
+      e.scales[j] = clamp_round(step[j] * safe_inverse(e.d), 0, 63);
+      e.mins[j] = clamp_round(low[j] * safe_inverse(e.dmin), 0, 63);
+    }
+    return e;
+  }
+  int code(float x, size_t j, int levels) const noexcept {
+    const float scale = d * static_cast<float>(scales[j]);
+    const float min = dmin * static_cast<float>(mins[j]);
+    return clamp_round((x + min) * safe_inverse(scale), 0, levels);
+  }
+};
+
+}  // namespace gm

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: MIT
+// Attention of the query heads that share KV head g, over pages of 64 positions, in chunks of 256
+// positions combined in order: the chunk borders depend on positions alone, so neither the batch
+// split nor the thread count can change a bit. Rows are (token, query head) pairs. Scores: a lane is
+// a position (keys are stored transposed), sequential over D. Values: a lane is a channel,
+// sequential over positions. Both run kAttentionRows rows at a time against one load of the page.
+inline constexpr size_t kAttentionTile = 8;  // tokens per call
+inline constexpr float kMasked = -3.0e38f;
+
+inline size_t round_up_16(size_t n) { return (n + 15) / 16 * 16; }
+
+// Views into args.scratch for R rows.
+struct AttentionScratch {
+  float* scores;  // [R, 256]
+  float* part;    // [R, Dp] sum over the chunk
+  float* out;     // [R, Dp] sum so far
+  float* max;     // [R]
+  float* sum;     // [R]
+
+  AttentionScratch(uint8_t* p, size_t R, size_t D) {
+    const size_t Dp = round_up_16(D);
+    scores = reinterpret_cast<float*>(p);
+    part = scores + R * kChunkPositions;
+    out = part + R * Dp;
+    max = out + R * Dp;
+    sum = max + R;
+  }
+  static size_t bytes(size_t R, size_t D) {
+    return (R * kChunkPositions + 2 * R * round_up_16(D) + 2 * R) * sizeof(float) + 64;
+  }
+};
+
+// One tile of rows of a call: row r = (token t0 + r / heads, query head g * heads + r % heads).
+struct AttentionRows {
+  const AttentionArgs& args;
+  size_t g, t0, heads, R;
+  size_t head_offset(size_t r) const { return (g * heads + r % heads) * args.D; }
+  const float* q(size_t r) const {
+    return args.q + (t0 + r / heads) * args.q_stride + head_offset(r);
+  }
+  float* out(size_t r) const {
+    return args.out + (t0 + r / heads) * args.out_stride + head_offset(r);
+  }
+  // Positions [first, end) that row r sees.
+  size_t end(size_t r) const { return static_cast<size_t>(args.positions[t0 + r / heads]) + 1; }
+  size_t first(size_t r) const {
+    return args.window != 0 && end(r) > args.window ? end(r) - args.window : 0;
+  }
+};
+
+// scores[r, 0..64) of rows [r0, r0 + N) against one page: k is [D][64] f16 of head g.
+template <size_t N>
+inline void score_page(const AttentionRows& rows, size_t r0, const uint16_t* k, float* scores) {
+  const F32x16 scale = f_set1(rows.args.scale);
+  const float* q[N];
+  GM_UNROLL(6)
+  for (size_t r = 0; r < N; ++r) q[r] = rows.q(r0 + r);
+  constexpr size_t kVectors = N * 4 <= 24 && kAttentionRows > 1 ? 4 : 2;
+  for (size_t s = 0; s < kPagePositions; s += 16 * kVectors) {
+    F32x16 acc[N][kVectors];
+    GM_UNROLL(6)
+    for (size_t r = 0; r < N; ++r)
+      GM_UNROLL(4)
+      for (size_t v = 0; v < kVectors; ++v) acc[r][v] = f_zero();
+    for (size_t d = 0; d < rows.args.D; ++d) {
+      F32x16 key[kVectors];
+      GM_UNROLL(4)
+      for (size_t v = 0; v < kVectors; ++v)
+        key[v] = f_load_f16(k + d * kPagePositions + s + 16 * v);
+      GM_UNROLL(6)
+      for (size_t r = 0; r < N; ++r)
+        GM_UNROLL(4)
+        for (size_t v = 0; v < kVectors; ++v)
+          acc[r][v] = f_fma(f_set1(q[r][d]), key[v], acc[r][v]);
+    }
+    GM_UNROLL(6)
+    for (size_t r = 0; r < N; ++r)
+      GM_UNROLL(4)
+      for (size_t v = 0; v < kVectors; ++v)
+        f_store(scores + r * kChunkPositions + s + 16 * v, f_mul(acc[r][v], scale));
+  }
+}
+
+// part[r, c..c + 16 V) = sum over positions [0, n) of weights[r, p] * v[p, ...].
+template <size_t N, size_t V>
+inline void weigh_columns(const AttentionArgs& args, size_t g, size_t chunk, size_t n,
+                          const float* weights, size_t c, float* part) {
+  const size_t Dp = round_up_16(args.D);
+  F32x16 acc[N][V];
+  GM_UNROLL(6)
+  for (size_t r = 0; r < N; ++r)
+    GM_UNROLL(4)
+    for (size_t v = 0; v < V; ++v) acc[r][v] = f_zero();
+  for (size_t p = 0; p < n; ++p) {
+    const size_t position = chunk * kChunkPositions + p;
+    const uint16_t* row = args.v_pages[position / kPagePositions] +
+                          (g * kPagePositions + position % kPagePositions) * args.D + c;
+    F32x16 value[V];
+    GM_UNROLL(4)
+    for (size_t v = 0; v < V; ++v) value[v] = f_load_f16(row + 16 * v);
+    GM_UNROLL(6)
+    for (size_t r = 0; r < N; ++r)
+      GM_UNROLL(4)
+      for (size_t v = 0; v < V; ++v)
+        acc[r][v] = f_fma(f_set1(weights[r * kChunkPositions + p]), value[v], acc[r][v]);
+  }
+  GM_UNROLL(6)
+  for (size_t r = 0; r < N; ++r)
+    GM_UNROLL(4)
+    for (size_t v = 0; v < V; ++v) f_store(part + r * Dp + c + 16 * v, acc[r][v]);
+}
+
+template <size_t N>
+inline void weigh_values(const AttentionArgs& args, size_t g, size_t chunk, size_t n,
+                         const float* weights, float* part) {
+  constexpr size_t kVectors = kAttentionRows > 1 ? 4 : 2;
+  size_t c = 0;
+  for (; c + 16 * kVectors <= args.D; c += 16 * kVectors)
+    weigh_columns<N, kVectors>(args, g, chunk, n, weights, c, part);
+  for (; c < args.D; c += 16) weigh_columns<N, 1>(args, g, chunk, n, weights, c, part);
+}
+
+// scores -> weights e^(s - max) for one row of a chunk; masked positions become 0.
+inline void softmax_chunk(float* s, size_t lo, size_t hi, float& max, float& sum) {
+  for (size_t p = 0; p < lo; ++p) s[p] = kMasked;
+  for (size_t p = hi; p < kChunkPositions; ++p) s[p] = kMasked;
+  F32x16 best = f_load(s);
+  for (size_t p = 16; p < kChunkPositions; p += 16) best = f_max(best, f_load(s + p));
+  max = f_reduce_max(best);
+  F32x16 total = f_zero();
+  for (size_t p = 0; p < kChunkPositions; p += 16) {
+    const F32x16 e = f_exp(f_sub(f_load(s + p), f_set1(max)));
+    f_store(s + p, e);
+    total = f_add(total, e);
+  }
+  sum = f_reduce_add(total);
+}
+
+inline float exp_scalar(float x) {
+  alignas(64) float v[16];
+  f_store(v, f_exp(f_set1(x)));
+  return v[0];
+}
+
+// Adds a chunk's (max, sum, part) to the running (max, sum, out) of one row.
+inline void combine_chunk(float chunk_max, float chunk_sum, const float* part, size_t Dp, bool first,
+                          float& max, float& sum, float* out) {
+  if (first) {
+    max = chunk_max;
+    sum = chunk_sum;
+    std::memcpy(out, part, Dp * sizeof(float));
+    return;
+  }
+  const float top = max > chunk_max ? max : chunk_max;
+  const float keep = exp_scalar(max - top), add = exp_scalar(chunk_max - top);
+  max = top;
+  sum = sum * keep + chunk_sum * add;
+  for (size_t c = 0; c < Dp; c += 16)
+    f_store(out + c, f_fma(f_load(part + c), f_set1(add), f_mul(f_load(out + c), f_set1(keep))));
+}
+
+// Calls step(N) with the largest register tiles that cover R rows: kAttentionRows, then 1.
+template <template <size_t> class Step, class... Args>
+inline void for_row_tiles(size_t R, Args&&... a) {
+  size_t r = 0;
+  for (; r + kAttentionRows <= R; r += kAttentionRows) Step<kAttentionRows>::run(r, a...);
+  if constexpr (kAttentionRows >= 4)
+    for (; r + 4 <= R; r += 4) Step<4>::run(r, a...);
+  if constexpr (kAttentionRows >= 2)
+    for (; r + 2 <= R; r += 2) Step<2>::run(r, a...);
+  for (; r < R; ++r) Step<1>::run(r, a...);
+}
+
+template <size_t N>
+struct ScoreStep {
+  static void run(size_t r, const AttentionRows& rows, size_t chunk, size_t n, float* scores) {
+    const AttentionArgs& args = rows.args;
+    for (size_t p = 0; p < n; p += kPagePositions) {
+      const size_t page = (chunk * kChunkPositions + p) / kPagePositions;
+      score_page<N>(rows, r, args.k_pages[page] + rows.g * args.D * kPagePositions,
+                    scores + r * kChunkPositions + p);
+    }
+  }
+};
+
+template <size_t N>
+struct WeighStep {
+  static void run(size_t r, const AttentionRows& rows, size_t chunk, size_t n,
+                  const AttentionScratch& s) {
+    weigh_values<N>(rows.args, rows.g, chunk, n, s.scores + r * kChunkPositions,
+                    s.part + r * round_up_16(rows.args.D));
+  }
+};
+
+// A chunk for all rows of the tile.
+inline void attend_chunk(const AttentionRows& rows, size_t chunk, const AttentionScratch& s,
+                         bool* started) {
+  const size_t start = chunk * kChunkPositions;
+  const size_t left = rows.end(rows.R - 1) - start;
+  const size_t n = left < kChunkPositions ? left : kChunkPositions;
+  const size_t Dp = round_up_16(rows.args.D);
+  for_row_tiles<ScoreStep>(rows.R, rows, chunk, n, s.scores);
+  float max[kAttentionTile * 64], sum[kAttentionTile * 64];
+  for (size_t r = 0; r < rows.R; ++r) {
+    const size_t lo = rows.first(r) > start ? rows.first(r) - start : 0;
+    const size_t hi = rows.end(r) > start ? rows.end(r) - start : 0;
+    softmax_chunk(s.scores + r * kChunkPositions, lo < kChunkPositions ? lo : kChunkPositions,
+                  hi < kChunkPositions ? hi : kChunkPositions, max[r], sum[r]);
+  }
+  for_row_tiles<WeighStep>(rows.R, rows, chunk, n, s);
+  for (size_t r = 0; r < rows.R; ++r) {
+    if (rows.end(r) <= start || rows.first(r) >= start + kChunkPositions) continue;  // sees nothing
+    combine_chunk(max[r], sum[r], s.part + r * Dp, Dp, !started[r], s.max[r], s.sum[r],
+                  s.out + r * Dp);
+    started[r] = true;
+  }
+}
+
+void attention(const AttentionArgs& args, size_t g, size_t t0, size_t t1) noexcept {
+  const size_t heads = args.H / args.G;
+  const AttentionRows rows{args, g, t0, heads, (t1 - t0) * heads};
+  const AttentionScratch s(args.scratch, rows.R, args.D);
+  bool started[kAttentionTile * 64] = {};
+  for (size_t chunk = rows.first(0) / kChunkPositions;
+       chunk * kChunkPositions < rows.end(rows.R - 1); ++chunk)
+    attend_chunk(rows, chunk, s, started);
+  const size_t Dp = round_up_16(args.D);
+  for (size_t r = 0; r < rows.R; ++r) {
+    const F32x16 inverse = f_set1(1.0f / s.sum[r]);
+    for (size_t c = 0; c < args.D; c += 16) {
+      const size_t n = args.D - c < 16 ? args.D - c : 16;
+      const F32x16 y = f_mul(f_load(s.out + r * Dp + c), inverse);
+      if (n == 16) {
+        f_store(rows.out(r) + c, y);
+      } else {
+        f_store_partial(rows.out(r) + c, n, y);
+      }
+    }
+  }
+}
+
+size_t attention_scratch_bytes(size_t H, size_t G, size_t D) noexcept {
+  return AttentionScratch::bytes(kAttentionTile * (H / G), D);
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// Small pieces that every kernel uses, on top of the simd vocabulary.
+// Unrolling pays where registers hold the tile; plain arrays (scalar) only take longer to compile.
+#define GM_PRAGMA(text) _Pragma(#text)
+#ifdef GM_SCALAR
+#define GM_UNROLL(n)
+#elif defined(__clang__)
+#define GM_UNROLL(n) GM_PRAGMA(clang loop unroll_count(n))
+#else
+#define GM_UNROLL(n) GM_PRAGMA(GCC unroll n)
+#endif
+
+template <int n>
+inline Bytes64 b_shift_left(Bytes64 x) {  // negative n: right
+  if constexpr (n > 0) return b_shl<n>(x);
+  if constexpr (n < 0) return b_shr<-n>(x);
+  return x;
+}
+
+// Moves bit s of every byte to bit 4; the bits around it are to be masked off.
+inline Bytes64 b_bit_to_4(Bytes64 x, int s) {
+  switch (s) {
+    case 0:
+      return b_shift_left<4>(x);
+    case 1:
+      return b_shift_left<3>(x);
+    case 2:
+      return b_shift_left<2>(x);
+    case 3:
+      return b_shift_left<1>(x);
+    case 4:
+      return x;
+    case 5:
+      return b_shift_left<-1>(x);
+    case 6:
+      return b_shift_left<-2>(x);
+    default:
+      return b_shift_left<-3>(x);
+  }
+}
+
+inline I32x16 i_broadcast(const uint32_t* p) { return i_set1(static_cast<int32_t>(*p)); }
+
+inline F32x16 f_broadcast(const uint32_t* p) { return f_set1(__builtin_bit_cast(float, *p)); }
+
+// Rounds half to even for |x| < 2^22 and leaves the integer in the low bits: x + 1.5 * 2^23 has an
+// ulp of 1. The same instruction on every ISA, unlike float-to-int conversions of NaN.
+inline constexpr float kRoundMagic = 12582912.0f;

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+// exp without libm: the same operation sequence, hence the same bits, on every ISA.
+// x = n ln 2 + r, |r| <= ln 2 / 2; e^r by the degree-6 Taylor-like minimax polynomial of Cephes
+// (expf), relative error below 2e-7; 2^n by adding n to the exponent.
+inline F32x16 f_exp(F32x16 x) {
+  const F32x16 lowest = f_set1(-87.0f);  // e^-87 is still normal; below it the result is 0
+  const F32x16 clamped = f_max(f_min(x, f_set1(88.0f)), lowest);
+  const F32x16 shifted = f_fma(clamped, f_set1(1.44269504f), f_set1(kRoundMagic));
+  const F32x16 n = f_sub(shifted, f_set1(kRoundMagic));
+  F32x16 r = f_fnma(n, f_set1(0.693359375f), clamped);
+  r = f_fnma(n, f_set1(-2.12194440e-4f), r);
+  F32x16 poly = f_set1(1.9875691500e-4f);
+  poly = f_fma(poly, r, f_set1(1.3981999507e-3f));
+  poly = f_fma(poly, r, f_set1(8.3334519073e-3f));
+  poly = f_fma(poly, r, f_set1(4.1665795894e-2f));
+  poly = f_fma(poly, r, f_set1(1.6666665459e-1f));
+  poly = f_fma(poly, r, f_set1(5.0000001201e-1f));
+  poly = f_add(f_fma(f_mul(r, r), poly, r), f_set1(1.0f));
+  // The low bits of `shifted` hold n; shifted into the exponent they multiply by 2^n.
+  const F32x16 scaled = f_bits(i_add(i_bits(poly), i_shl<23>(i_bits(shifted))));
+  return f_zero_below(x, lowest, scaled);
+}
+
+// x / (1 + e^-x)
+inline F32x16 f_silu(F32x16 x) {
+  return f_div(x, f_add(f_set1(1.0f), f_exp(f_sub(f_zero(), x))));
+}

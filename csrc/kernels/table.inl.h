@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+// Compiled once per ISA: GM_ISA names the level and its namespace, a simd header gave the
+// vocabulary. Everything has internal linkage but the one table.
+#include "formats/activation.h"
+#include "kernels/kernel_table.h"
+
+namespace gm {
+namespace GM_ISA {
+namespace {
+
+#include "kernels/common.inl.h"
+#include "kernels/math.inl.h"
+
+#include "kernels/linear.inl.h"
+#include "kernels/linear_float.inl.h"
+
+#include "kernels/unpack/k_scales.inl.h"
+#include "kernels/unpack/q4_0.inl.h"
+#include "kernels/unpack/q4_k.inl.h"
+#include "kernels/unpack/q5_0.inl.h"
+#include "kernels/unpack/q5_k.inl.h"
+#include "kernels/unpack/q6_k.inl.h"
+#include "kernels/unpack/q8_0.inl.h"
+
+#include "kernels/attention.inl.h"
+#include "kernels/kv_store.inl.h"
+#include "kernels/quantize_act.inl.h"
+#include "kernels/rms_norm.inl.h"
+#include "kernels/roofline.inl.h"
+#include "kernels/rope.inl.h"
+#include "kernels/swiglu.inl.h"
+
+// The loop that fits an activation kind.
+template <class Panel, ActKind kind>
+constexpr auto linear_for() {
+  if constexpr (kind == ActKind::Q8_256) {
+    return &linear<Steps256<Panel>, kind>;
+  } else if constexpr (kind == ActKind::Q8_32) {
+    return &linear<Steps32<Panel>, kind>;
+  } else {
+    return &linear_float<Panel>;
+  }
+}
+
+size_t linear_scratch_bytes(size_t T) noexcept {
+  return sizeof(Expanded256) + T * kPanelRows * sizeof(float);
+}
+static_assert(sizeof(Expanded256) >= sizeof(Expanded32));
+
+}  // namespace
+
+extern const KernelTable kTable;
+constinit const KernelTable kTable = {
+    GM_ISA_NAME,
+    kMaxTile,
+    {
+#define GM_FORMAT(Name, id, values, bytes, Act) linear_for<Name##Panel, ActKind::Act>(),
+#include "formats/formats.def"
+    },
+    quantize,
+    rms_norm,
+    swiglu,
+    rope,
+    kv_store,
+    attention,
+    kAttentionTile,
+    linear_scratch_bytes,
+    attention_scratch_bytes,
+    int8_burn,
+    read_stream,
+};
+
+}  // namespace GM_ISA
+}  // namespace gm

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+// Panels: weights permuted once, 16 rows side by side, so that a SIMD lane is a row and a matrix is
+// one linear stream. A panel takes exactly as many bytes as its 16 GGUF rows; rows beyond the
+// matrix are zero blocks. The block layouts stand at the top of each panels/pack_<format>.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "formats/format.h"
+#include "kernels/kernel_table.h"
+
+namespace gm {
+
+// Bytes of one panel (16 rows of K values), a multiple of 32.
+size_t panel_bytes(Format format, size_t K) noexcept;
+// Bytes of the panels of a [rows, K] matrix.
+size_t packed_bytes(Format format, size_t rows, size_t K) noexcept;
+// Packs panels [p0, p1) of a row-major GGUF matrix. out points at panel 0.
+void pack_panels(Format format, const uint8_t* rows_data, size_t rows, size_t K, uint8_t* out,
+                 size_t p0, size_t p1) noexcept;
+// The inverse of pack_panels: rows [16 p0, 16 p1) again in GGUF order, bit for bit.
+void unpack_panels(Format format, const uint8_t* panels, size_t rows, size_t K, uint8_t* rows_data,
+                   size_t p0, size_t p1) noexcept;
+
+}  // namespace gm

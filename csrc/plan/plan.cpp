@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// The one place that knows which operands of each operation are read, changed and defined.
+#include "plan/plan.h"
+
+#include <array>
+
+namespace gm {
+namespace {
+
+template <class... Ts>
+struct Overloaded : Ts... {
+  using Ts::operator()...;
+};
+template <class... Ts>
+Overloaded(Ts...) -> Overloaded<Ts...>;
+
+// Ids beyond the lists are possible in a plan that was not validated: they are skipped.
+template <class Mark>
+void mark(std::vector<WeightUse>& uses, WeightId id, Mark&& set) {
+  if (id < uses.size()) set(uses[id]);
+}
+
+}  // namespace
+
+std::string_view op_name(const Op& op) noexcept {
+  static constexpr std::array<std::string_view, std::variant_size_v<Op>> kNames = {
+      "embed",     "rms_norm", "quantize",    "linear", "rope_store",
+      "attention", "swiglu",   "select_rows", "logits"};
+  return kNames[op.index()];
+}
+
+OpUse uses_of(const Op& op) {
+  return std::visit(Overloaded{
+                        [](const EmbedOp& o) { return OpUse{{}, {}, {o.out}}; },
+                        [](const RmsNormOp& o) {
+                          OpUse use{{o.x}, {}, {}};
+                          if (o.act != kNone) use.defines.push_back(o.act);
+                          if (o.out != kNone) use.defines.push_back(o.out);
+                          return use;
+                        },
+                        [](const QuantizeOp& o) { return OpUse{{o.x}, {}, {o.act}}; },
+                        [](const LinearOp& o) {
+                          return o.accumulate ? OpUse{{o.act}, o.outs, {}}
+                                              : OpUse{{o.act}, {}, o.outs};
+                        },
+                        [](const RopeStoreOp& o) { return OpUse{{o.v}, {o.q, o.k}, {}}; },
+                        [](const AttentionOp& o) { return OpUse{{o.q}, {}, {o.out}}; },
+                        [](const SwigluOp& o) { return OpUse{{o.gate, o.up}, {}, {o.act}}; },
+                        [](const SelectRowsOp& o) { return OpUse{{o.x}, {}, {o.out}}; },
+                        [](const LogitsOp& o) { return OpUse{{o.act}, {}, {}}; },
+                    },
+                    op);
+}
+
+std::vector<WeightUse> weight_uses(const Plan& plan) {
+  std::vector<WeightUse> uses(plan.weights.size());
+  const auto rows = [](WeightUse& use) { use.rows = true; };
+  const auto panels = [](WeightUse& use) { use.panels = true; };
+  const auto vector = [](WeightUse& use) { use.vector = true; };
+  for (const Op& op : plan.ops) {
+    if (const auto* embed = std::get_if<EmbedOp>(&op)) mark(uses, embed->weight, rows);
+    if (const auto* norm = std::get_if<RmsNormOp>(&op)) mark(uses, norm->weight, vector);
+    if (const auto* logits = std::get_if<LogitsOp>(&op)) mark(uses, logits->weight, panels);
+    if (const auto* linear = std::get_if<LinearOp>(&op)) {
+      for (const WeightId id : linear->weights) mark(uses, id, panels);
+    }
+  }
+  for (const RopeSpec& rope : plan.ropes) mark(uses, rope.factors, vector);
+  return uses;
+}
+
+}  // namespace gm

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+// A plan: the flat list of fused operations that one forward pass runs, over named weights and
+// numbered buffers. It comes from Python and is untrusted input: nothing here is believed before
+// plan/validate.h has passed it. It knows no model names.
+//
+// Buffers are values: each is defined once, may be changed in place (rope, accumulate) and is dead
+// after its last use. Buffers of one slot share memory, so their lifetimes must not overlap.
+// Rows: a Batch buffer has one row per token of the batch, a Logits buffer one per row of logits.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace gm {
+
+using BufferId = uint32_t;
+using WeightId = uint32_t;
+inline constexpr uint32_t kNone = 0xffffffffu;
+
+enum class BufferKind : uint8_t { F32, Act };  // Act: tiles of formats/activation.h
+enum class BufferRows : uint8_t { Batch, Logits };
+
+struct BufferSpec {
+  BufferKind kind = BufferKind::F32;
+  BufferRows rows = BufferRows::Batch;
+  uint64_t width = 0;  // values of a row
+  uint32_t slot = 0;
+};
+
+struct WeightSpec {
+  std::string name;             // GGUF tensor name
+  std::vector<uint64_t> shape;  // [rows, K] or [K]
+};
+
+// cos and sin of position * scale * freq_base^(-2i / n_rot) / factors[i].
+struct RopeSpec {
+  double freq_base = 10000.0;
+  double scale = 1.0;        // linear scaling: 1 / factor
+  uint64_t n_rot = 0;        // even; rotated values of a head
+  WeightId factors = kNone;  // [n_rot / 2] or none
+};
+
+// The geometry of a layer's KV cache.
+struct KvSpec {
+  uint64_t heads = 0;     // G
+  uint64_t head_dim = 0;  // D
+};
+
+// out[t] = weight row of token t.
+struct EmbedOp {
+  WeightId weight;  // [V, width]
+  BufferId out;     // F32
+};
+
+// RMS norm of x times weight, as activations, as f32, or both.
+struct RmsNormOp {
+  BufferId x;
+  WeightId weight;  // [width]
+  double eps;
+  BufferId act;  // or kNone
+  BufferId out;  // or kNone
+};
+
+struct QuantizeOp {
+  BufferId x;
+  BufferId act;
+};
+
+// outs[i] = (accumulate ? outs[i] : 0) + weights[i] act: one region over the panels of all.
+struct LinearOp {
+  BufferId act;
+  std::vector<WeightId> weights;  // [rows, K]
+  std::vector<BufferId> outs;     // F32
+  bool accumulate;
+};
+
+// Rotates q and k in place, then stores k and v at the batch's positions of the layer's cache.
+struct RopeStoreOp {
+  BufferId q;  // [heads * D]
+  BufferId k;  // [G * D]
+  BufferId v;
+  uint32_t layer;
+  uint64_t heads;
+  uint32_t rope;  // or kNone: store only
+  bool neox;
+};
+
+struct AttentionOp {
+  BufferId q;  // [heads * D]
+  BufferId out;
+  uint32_t layer;
+  uint64_t heads;
+  double scale;
+  uint64_t window;  // 0: all positions
+};
+
+// act = silu(gate) * up.
+struct SwigluOp {
+  BufferId gate;
+  BufferId up;
+  BufferId act;
+};
+
+// The rows whose logits are wanted.
+struct SelectRowsOp {
+  BufferId x;
+  BufferId out;  // Logits rows
+};
+
+// The session's logits = weight act; the last operation.
+struct LogitsOp {
+  BufferId act;     // Logits rows
+  WeightId weight;  // [V, K]
+};
+
+using Op = std::variant<EmbedOp, RmsNormOp, QuantizeOp, LinearOp, RopeStoreOp, AttentionOp,
+                        SwigluOp, SelectRowsOp, LogitsOp>;
+
+// "rms_norm": as the plan's dict and messages call it.
+std::string_view op_name(const Op& op) noexcept;
+
+struct Plan {
+  uint64_t vocab_size = 0;
+  std::vector<KvSpec> layers;
+  std::vector<BufferSpec> buffers;
+  std::vector<WeightSpec> weights;
+  std::vector<RopeSpec> ropes;
+  std::vector<Op> ops;
+};
+
+// What an operation does to buffers and weights, in one form for validation and memory layout.
+struct OpUse {
+  std::vector<BufferId> reads;
+  std::vector<BufferId> changes;  // in place
+  std::vector<BufferId> defines;
+};
+OpUse uses_of(const Op& op);
+
+// How the plan reads a weight; a weight can be read in several ways (tied embeddings).
+struct WeightUse {
+  bool rows = false;    // rows by token id
+  bool panels = false;  // a linear product
+  bool vector = false;  // f32 values: norms, rope factors
+};
+std::vector<WeightUse> weight_uses(const Plan& plan);
+
+}  // namespace gm

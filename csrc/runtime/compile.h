@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// Turns validated operations into steps: buffer ids become pointers, weights become panels. Nothing
+// here can fail, validation has seen to that.
+#pragma once
+
+#include <vector>
+
+#include "runtime/arena.h"
+#include "runtime/kv_cache.h"
+#include "runtime/rope_table.h"
+#include "runtime/steps.h"
+#include "runtime/weights.h"
+
+namespace gm {
+
+struct CompileInput {
+  const Plan& plan;
+  const Weights& weights;
+  const KvCache& cache;
+  const RopeTables& ropes;
+  const ArenaLayout& layout;
+  uint8_t* arena;
+  float* logits;  // [rows, V]
+};
+
+std::vector<Step> compile_steps(const CompileInput& input);
+
+}  // namespace gm

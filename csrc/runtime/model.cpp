@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// Order of construction: the plan is checked before any thread starts or any byte is packed.
+#include "runtime/model.h"
+
+#include <utility>
+
+#include "base/cpu_topology.h"
+#include "kernels/dispatch.h"
+#include "plan/validate.h"
+
+namespace gm {
+namespace {
+
+Plan validated(Plan plan) {
+  validate_structure(plan);
+  return plan;
+}
+
+}  // namespace
+
+Model::Model(std::shared_ptr<const gguf::File> file, Plan plan, const ModelOptions& options)
+    : plan_(validated(std::move(plan))),
+      kernels_(options.isa.empty() ? default_kernels() : kernels_for(options.isa)),
+      pool_(new ThreadPool(options.threads == 0 ? default_threads().count : options.threads)),
+      weights_(new Weights(plan_, std::move(file), *pool_, options.progress)) {}
+
+std::shared_ptr<const RopeTables> Model::rope_tables(size_t context) {
+  const std::lock_guard lock(rope_mutex_);
+  if (rope_tables_ != nullptr && rope_tables_->context >= context) return rope_tables_;
+  auto fresh = std::make_shared<RopeTables>();
+  fresh->context = context;
+  for (const RopeSpec& spec : plan_.ropes) {
+    const float* factors = spec.factors == kNone ? nullptr : (*weights_)[spec.factors].values;
+    fresh->tables.emplace_back(spec, factors, context);
+  }
+  rope_tables_ = std::move(fresh);
+  return rope_tables_;
+}
+
+}  // namespace gm

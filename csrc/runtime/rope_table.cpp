@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+// Frequencies and angles in double; the f32 result is the rounded one in all but a few cases in
+// 10^8.
+#include "runtime/rope_table.h"
+
+#include <string>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "runtime/portable_math.h"
+
+namespace gm {
+namespace {
+
+size_t table_bytes(size_t context, size_t n_rot) {
+  uint64_t bytes = 0;
+  if (!checked_mul(context, n_rot * sizeof(float), &bytes)) {
+    throw ResourceError("[rope] The tables must fit into memory. Got a context of " +
+                        std::to_string(context) + " positions.");
+  }
+  return bytes;
+}
+
+}  // namespace
+
+RopeTable::RopeTable(const RopeSpec& spec, const float* factors, size_t context)
+    : table_(table_bytes(context, spec.n_rot), "a rope table") {
+  const size_t pairs = spec.n_rot / 2;
+  const double log_base = portable_log(spec.freq_base);
+  std::vector<double> frequency(pairs);
+  for (size_t i = 0; i < pairs; ++i) {
+    const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(spec.n_rot);
+    const double factor = factors == nullptr ? 1.0 : static_cast<double>(factors[i]);
+    frequency[i] = spec.scale * portable_exp(exponent * log_base) / factor;
+    if (!(frequency[i] > 0 && frequency[i] * static_cast<double>(context) <= kMaxAngle)) {
+      throw FormatError("[rope] Angles are above 0 and at most 2^24. Got the frequency " +
+                        std::to_string(frequency[i]) + " (factor " + std::to_string(factor) +
+                        ") at a context of " + std::to_string(context) + " positions.");
+    }
+  }
+  auto* out = reinterpret_cast<float*>(table_.data());
+  for (size_t position = 0; position < context; ++position) {
+    for (size_t i = 0; i < pairs; ++i, out += 2) {
+      const SinCos value = sin_cos(static_cast<double>(position) * frequency[i]);
+      out[0] = static_cast<float>(value.cos);
+      out[1] = static_cast<float>(value.sin);
+    }
+  }
+}
+
+size_t RopeTables::bytes() const noexcept {
+  size_t total = 0;
+  for (const RopeTable& table : tables) total += table.bytes();
+  return total;
+}
+
+}  // namespace gm

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// cos and sin of every position and rotated pair, computed once for a context without libm, so that
+// rotary embeddings are the same bits everywhere. Sessions of a model share the tables.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "base/aligned_buffer.h"
+#include "plan/plan.h"
+
+namespace gm {
+
+class RopeTable {
+ public:
+  // factors [n_rot / 2] f32, or null. Throws ResourceError, or FormatError when an angle leaves the
+  // range in which sin and cos are exact.
+  RopeTable(const RopeSpec& spec, const float* factors, size_t context);
+
+  // [context, n_rot]: cos of pair i at 2 i, sin at 2 i + 1.
+  const float* cos_sin() const noexcept { return reinterpret_cast<const float*>(table_.data()); }
+  size_t bytes() const noexcept { return table_.size(); }
+
+ private:
+  AlignedBuffer table_;
+};
+
+struct RopeTables {
+  size_t context = 0;
+  std::vector<RopeTable> tables;  // by RopeSpec
+  size_t bytes() const noexcept;
+};
+
+}  // namespace gm

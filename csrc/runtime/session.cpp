@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+// Locks are always taken in one order: the session's, then the pool's.
+#include "runtime/session.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/error.h"
+
+namespace gm {
+namespace {
+
+constexpr size_t kMaxContext = size_t{1} << 24;  // where rope angles stay exact
+
+std::string text(uint64_t value) { return std::to_string(value); }
+
+SessionOptions checked(SessionOptions options) {
+  if (options.context < 1 || options.context > kMaxContext) {
+    throw ContextError("[session] A context is 1 to " + text(kMaxContext) + " tokens. Got " +
+                       text(options.context) + ".");
+  }
+  if (options.max_batch < 1) {
+    throw ContextError("[session] A batch takes at least one token. Got max_batch 0.");
+  }
+  options.max_batch = std::min(options.max_batch, options.context);
+  return options;
+}
+
+}  // namespace
+
+Session::Session(std::shared_ptr<Model> model, const SessionOptions& options)
+    : model_(std::move(model)),
+      options_(checked(options)),
+      ropes_(model_->rope_tables(options_.context)),
+      cache_(model_->plan(), options_.context),
+      executor_(*model_, cache_, *ropes_, options_.max_batch,
+                options_.all_logits ? options_.max_batch : 1) {}
+
+void Session::check(std::span<const int32_t> tokens) const {
+  if (tokens.empty()) {
+    throw ContextError("[forward] A batch has at least one token. Got none.");
+  }
+  if (tokens.size() > options_.max_batch) {
+    throw ContextError("[forward] A batch has at most " + text(options_.max_batch) +
+                       " tokens. Got " + text(tokens.size()) + ". Feed it in parts.");
+  }
+  if (tokens.size() > options_.context - position_) {
+    throw ContextError("[forward] The context has " + text(options_.context) +
+                       " tokens, of which " + text(position_) + " are taken. Got " +
+                       text(tokens.size()) + " more. Truncate, or use a larger context.");
+  }
+  for (size_t t = 0; t < tokens.size(); ++t) {
+    const int32_t token = tokens[t];
+    if (token >= 0 && static_cast<uint64_t>(token) < model_->plan().vocab_size) continue;
+    throw ContextError("[forward] Tokens are 0 to " + text(model_->plan().vocab_size - 1) +
+                       ". Got " + std::to_string(token) + " at index " + text(t) + ".");
+  }
+}
+
+void Session::forward(std::span<const int32_t> tokens) {
+  model_->pool().check_process();  // before any lock: a forked child may find it held for ever
+  const std::lock_guard session_lock(mutex_);
+  check(tokens);
+  const size_t rows = options_.all_logits ? tokens.size() : 1;
+  const std::lock_guard pool_lock(model_->pool_mutex());
+  executor_.run(tokens.data(), tokens.size(), position_, rows);
+  position_ += tokens.size();
+  logits_rows_ = rows;
+}
+
+void Session::truncate(size_t position) {
+  const std::lock_guard lock(mutex_);
+  if (position > position_) {
+    throw ContextError("[truncate] The session holds " + text(position_) +
+                       " tokens. Got position " + text(position) + ".");
+  }
+  cache_.clear(position, position_);
+  position_ = position;
+}
+
+Candidates Session::candidates(size_t n) {
+  const std::lock_guard lock(mutex_);
+  if (logits_rows_ == 0) {
+    throw ContextError("[candidates] There are logits after the first forward. Got none yet.");
+  }
+  const size_t V = model_->plan().vocab_size;
+  return best_candidates(logits() + (logits_rows_ - 1) * V, V, n);
+}
+
+}  // namespace gm

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+// One sequence: its KV cache, its buffers, its logits. A request is checked completely before any
+// compute; what runs then cannot fail. Calls of several threads take turns.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+
+#include "runtime/candidates.h"
+#include "runtime/executor.h"
+#include "runtime/kv_cache.h"
+#include "runtime/model.h"
+
+namespace gm {
+
+struct SessionOptions {
+  size_t context = 0;       // positions
+  size_t max_batch = 512;   // tokens of one forward, at most the context
+  bool all_logits = false;  // of every token of a batch instead of its last
+};
+
+class Session {
+ public:
+  // Throws ContextError (options out of range), ResourceError, FormatError (rope angles).
+  Session(std::shared_ptr<Model> model, const SessionOptions& options);
+
+  // Appends the tokens. Throws ContextError (empty, more than max_batch, beyond the context, no
+  // token of the vocabulary) or ResourceError (a forked child), leaving everything as it was.
+  void forward(std::span<const int32_t> tokens);
+  // Drops the cache from `position` on. Throws ContextError beyond the present position.
+  void truncate(size_t position);
+  // The best n of the last row. Throws ContextError before the first forward.
+  Candidates candidates(size_t n);
+
+  size_t position() const noexcept { return position_; }
+  size_t context() const noexcept { return options_.context; }
+  size_t max_batch() const noexcept { return options_.max_batch; }
+  const Model& model() const noexcept { return *model_; }
+
+  // [logits_rows, V]; overwritten by the next forward.
+  const float* logits() const noexcept { return executor_.logits(); }
+  size_t logits_rows() const noexcept { return logits_rows_; }
+
+  size_t cache_bytes() const noexcept { return cache_.bytes(); }
+  size_t arena_bytes() const noexcept { return executor_.bytes(); }
+  size_t rope_bytes() const noexcept { return ropes_->bytes(); }
+
+ private:
+  void check(std::span<const int32_t> tokens) const;
+
+  std::shared_ptr<Model> model_;
+  SessionOptions options_;
+  std::shared_ptr<const RopeTables> ropes_;
+  KvCache cache_;
+  Executor executor_;
+  std::mutex mutex_;
+  size_t position_ = 0;
+  size_t logits_rows_ = 0;
+};
+
+}  // namespace gm

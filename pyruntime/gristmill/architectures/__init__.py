@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+"""Architectures: each turns a file's metadata into a plan, and registers itself by name.
+
+A new one is a file in this folder with a class like llama.py's, and a line in _FAMILIES.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+from gristmill.architectures.plan import Plan
+from gristmill.errors import FormatError, ShapeError, UnsupportedError
+
+if TYPE_CHECKING:
+    from gristmill.architectures.decoder import Decoder, Source, Tensor
+
+__all__ = ["Plan", "build_plan", "known", "register"]
+
+_FAMILIES = ("llama",)  # modules of this folder
+_REGISTRY: dict[str, type[Decoder]] = {}
+_SHOWN = 40  # problems in one message
+
+DecoderClass = TypeVar("DecoderClass", bound="type[Decoder]")
+
+
+def register(*names: str) -> Callable[[DecoderClass], DecoderClass]:
+    """Registers a class for values of general.architecture."""
+
+    def add(cls: DecoderClass) -> DecoderClass:
+        for name in names:
+            _REGISTRY[name] = cls
+        return cls
+
+    return add
+
+
+def known() -> tuple[str, ...]:
+    """The names that can be run."""
+    for family in _FAMILIES:
+        importlib.import_module(f"{__name__}.{family}")
+    return tuple(sorted(_REGISTRY))
+
+
+def build_plan(file: Source, *, context: int | None = None) -> Plan:
+    """The plan of a model file, compared with its tensors.
+
+    Args:
+        file: An open file, `gristmill.gguf.File`.
+        context: Positions that will be used; None: what the model was trained for.
+
+    Raises:
+        FormatError: Metadata are missing or absurd; all problems are listed.
+        ShapeError: Tensors are missing or misshaped; all are listed.
+        UnsupportedError: The architecture, or something that the file asks of it.
+    """
+    architecture = file.metadata.get("general.architecture")
+    if not isinstance(architecture, str):
+        raise FormatError("[metadata] A model names its architecture. Got no general.architecture.")
+    names = known()
+    if architecture not in names:
+        raise UnsupportedError(
+            f"[metadata] The architecture must be one of: {', '.join(names)}. Got {architecture!r}."
+        )
+    plan = _REGISTRY[architecture](file, architecture).build(context)
+    return _compared(plan, file.tensors)
+
+
+def _compared(plan: Plan, tensors: Mapping[str, Tensor]) -> Plan:
+    """The plan with what it leaves unread, if all it reads is there in the right shape."""
+    problems = []
+    for weight in plan.weights:
+        tensor = tensors.get(weight.name)
+        if tensor is None:
+            problems.append(f"{weight.name!r} is missing")
+        elif tuple(tensor.shape) != weight.shape:
+            problems.append(
+                f"{weight.name!r} has shape {list(tensor.shape)}, expected {list(weight.shape)}"
+            )
+    if problems:
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise ShapeError(
+            "[tensors] The tensors must be those that the metadata describe: "
+            f"{'; '.join(problems[:_SHOWN])}{more}."
+        )
+    read = {weight.name for weight in plan.weights}
+    unused = tuple(name for name in tensors if name not in read)
+    biases = [name for name in unused if name.endswith(".bias")]
+    if biases:
+        raise UnsupportedError(
+            f"[tensors] This architecture is run without biases. Got {len(biases)} of them, "
+            f"the first is {biases[0]!r}."
+        )
+    return replace(plan, unused=unused)

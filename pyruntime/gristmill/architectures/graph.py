@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: MIT
+"""The builder in which an architecture writes down its forward pass.
+
+Each call appends a node over values whose widths are known at once; nothing is computed. Lowering
+(lower.py) then fuses the nodes into the plan's operations. Weights are named as in GGUF, without
+".weight"; the rows that a linear layer must have come from its role, the last part of its name, so
+that a misshaped tensor is found by comparing shapes and not by a failing product.
+
+Example:
+    >>> g = Graph(rows={"up": 8, "gate": 8, "down": 4}, eps=1e-5)
+    >>> x = g.embed("token_embd", vocab_size=10, width=4)
+    >>> h = g.rms_norm(x, "norm")
+    >>> gate, up = g.linear(h, "gate", "up")
+    >>> x = g.add(x, g.linear(g.swiglu(gate, up), "down")[0])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gristmill.architectures.plan import Kv, Rope, Weight
+from gristmill.errors import FormatError, ShapeError
+
+Rows = Literal["batch", "logits"]
+
+
+@dataclass(frozen=True)
+class Value:
+    """Rows of `width` numbers, one row per token (batch) or per row of logits."""
+
+    id: int
+    width: int
+    rows: Rows = "batch"
+
+
+@dataclass(frozen=True)
+class Heads:
+    """H query heads that share G = kv_heads key-value heads of head_dim numbers."""
+
+    heads: int
+    kv_heads: int
+    head_dim: int
+
+
+@dataclass(frozen=True)
+class Node:
+    """One call of the builder: values in, values out. Subclasses add what the call was given."""
+
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class EmbedNode(Node):
+    weight: int
+
+
+@dataclass(frozen=True)
+class NormNode(Node):
+    weight: int
+    eps: float
+
+
+@dataclass(frozen=True)
+class LinearNode(Node):
+    weights: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class RopeNode(Node):
+    rope: int
+    neox: bool
+
+
+@dataclass(frozen=True)
+class AttentionNode(Node):
+    layer: int
+    heads: Heads
+    scale: float
+    window: int
+
+
+@dataclass(frozen=True)
+class SwigluNode(Node):
+    pass
+
+
+@dataclass(frozen=True)
+class AddNode(Node):
+    pass
+
+
+@dataclass(frozen=True)
+class SelectNode(Node):
+    pass
+
+
+@dataclass(frozen=True)
+class LogitsNode(Node):
+    weight: int
+
+
+@dataclass
+class Graph:
+    """Collects nodes, weights, rope tables and KV geometry.
+
+    Args:
+        rows: Rows of linear weights by role, such as {"attn_q": 2048}.
+        eps: Of all norms that do not give their own.
+    """
+
+    rows: Mapping[str, int]
+    eps: float
+    nodes: list[Node] = field(default_factory=list)
+    weights: list[Weight] = field(default_factory=list)
+    ropes: list[Rope] = field(default_factory=list)
+    layers: dict[int, Kv] = field(default_factory=dict)
+    _values: int = 0
+    _weight_ids: dict[Weight, int] = field(default_factory=dict)
+
+    def embed(self, name: str, *, vocab_size: int, width: int) -> Value:
+        """Rows of the embedding table, by token id."""
+        out = self._value(width)
+        self.nodes.append(EmbedNode((), (out,), self._weight(name, (vocab_size, width))))
+        return out
+
+    def rms_norm(self, x: Value, name: str, eps: float | None = None) -> Value:
+        """x / sqrt(mean(x^2) + eps) * weight."""
+        out = self._value(x.width, x.rows)
+        weight = self._weight(name, (x.width,))
+        self.nodes.append(NormNode((x,), (out,), weight, self.eps if eps is None else eps))
+        return out
+
+    def linear(self, x: Value, *names: str) -> tuple[Value, ...]:
+        """Products of x with one or more weights, which share its quantized activations."""
+        outs = []
+        weights = []
+        for name in names:
+            role = name.rpartition(".")[2]
+            if role not in self.rows:
+                raise ShapeError(f"[graph] The rows of {name!r} are not known. Give them a role.")
+            weights.append(self._weight(name, (self.rows[role], x.width)))
+            outs.append(self._value(self.rows[role], x.rows))
+        self.nodes.append(LinearNode((x,), tuple(outs), tuple(weights)))
+        return tuple(outs)
+
+    def rope(self, q: Value, k: Value, rope: Rope, *, neox: bool = False) -> tuple[Value, Value]:
+        """Rotary position embedding; pairs are neighbours, or half a head apart with `neox`."""
+        if rope not in self.ropes:
+            self.ropes.append(rope)
+        outs = (self._value(q.width), self._value(k.width))
+        self.nodes.append(RopeNode((q, k), outs, self.ropes.index(rope), neox))
+        return outs
+
+    def attention(
+        self,
+        q: Value,
+        k: Value,
+        v: Value,
+        *,
+        layer: int,
+        heads: Heads,
+        scale: float | None = None,
+        window: int = 0,
+    ) -> Value:
+        """Causal attention over the layer's cache, to which k and v are added first.
+
+        Args:
+            scale: Of the scores; None: 1 / sqrt(head_dim).
+            window: Positions that a token sees, itself included; 0: all.
+        """
+        expected = (heads.heads * heads.head_dim, *[heads.kv_heads * heads.head_dim] * 2)
+        if (q.width, k.width, v.width) != expected:
+            raise ShapeError(
+                f"[graph, layer {layer}] q, k and v must fit the heads. "
+                f"Got widths {q.width}, {k.width}, {v.width}, expected {expected}."
+            )
+        if layer in self.layers:
+            raise FormatError(f"[graph] Layer {layer} has attention twice.")
+        self.layers[layer] = Kv(heads.kv_heads, heads.head_dim)
+        out = self._value(q.width)
+        factor = heads.head_dim**-0.5 if scale is None else scale
+        self.nodes.append(AttentionNode((q, k, v), (out,), layer, heads, factor, window))
+        return out
+
+    def swiglu(self, gate: Value, up: Value) -> Value:
+        """silu(gate) * up."""
+        self._same(gate, up, "gate and up")
+        out = self._value(gate.width, gate.rows)
+        self.nodes.append(SwigluNode((gate, up), (out,)))
+        return out
+
+    def add(self, x: Value, y: Value) -> Value:
+        """The residual: y must come from a linear layer, which then adds to x in place."""
+        self._same(x, y, "the terms")
+        out = self._value(x.width, x.rows)
+        self.nodes.append(AddNode((x, y), (out,)))
+        return out
+
+    def select_rows(self, x: Value) -> Value:
+        """The rows whose logits are wanted: the last one, or all."""
+        out = self._value(x.width, "logits")
+        self.nodes.append(SelectNode((x,), (out,)))
+        return out
+
+    def logits(self, x: Value, name: str, *, vocab_size: int) -> None:
+        """The output layer; the last call."""
+        self.nodes.append(LogitsNode((x,), (), self._weight(name, (vocab_size, x.width))))
+
+    def vector(self, name: str, length: int) -> int:
+        """The id of a plain vector in the file, such as rope factors."""
+        return self._weight(name, (length,))
+
+    def _value(self, width: int, rows: Rows = "batch") -> Value:
+        self._values += 1
+        return Value(self._values - 1, width, rows)
+
+    def _weight(self, name: str, shape: tuple[int, ...]) -> int:
+        weight = Weight(f"{name}.weight", shape)
+        if weight not in self._weight_ids:
+            self._weight_ids[weight] = len(self.weights)
+            self.weights.append(weight)
+        return self._weight_ids[weight]
+
+    @staticmethod
+    def _same(a: Value, b: Value, what: str) -> None:
+        if (a.width, a.rows) != (b.width, b.rows):
+            raise ShapeError(f"[graph] {what} must be alike. Got {a.width} and {b.width} numbers.")

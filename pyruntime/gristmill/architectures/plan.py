@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: MIT
+"""A plan: the flat list of fused operations of one forward pass, as plain frozen records.
+
+The records mirror csrc/plan/plan.h field by field; `Plan.to_dict` is what the core reads, and it
+validates everything again. Ids are indices into `Plan.buffers`, `Plan.weights`, `Plan.ropes` and
+`Plan.layers`; None is "none".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Literal
+
+from gristmill import _core
+
+PLAN_VERSION = 1
+PAGE_POSITIONS = 64  # positions of a KV page
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A value: rows of `width` numbers, f32 or quantized activations, in memory slot `slot`."""
+
+    kind: Literal["f32", "act"]
+    rows: Literal["batch", "logits"]
+    width: int
+    slot: int
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A tensor of the file and the shape it must have (rows first)."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Rope:
+    """Angles: position * scale * freq_base^(-2i / n_rot) / factors[i], for n_rot / 2 pairs."""
+
+    freq_base: float
+    n_rot: int
+    scale: float
+    factors: int | None
+
+
+@dataclass(frozen=True)
+class Kv:
+    """What a layer keeps per position: a key and a value of head_dim numbers per KV head."""
+
+    kv_heads: int
+    head_dim: int
+
+
+@dataclass(frozen=True)
+class Embed:
+    """out = the weight's rows of the tokens."""
+
+    op: ClassVar[str] = "embed"
+    weight: int
+    out: int
+
+
+@dataclass(frozen=True)
+class RmsNorm:
+    """x / rms(x) * weight, as activations, as f32, or both."""
+
+    op: ClassVar[str] = "rms_norm"
+    x: int
+    weight: int
+    eps: float
+    act: int | None
+    out: int | None
+
+
+@dataclass(frozen=True)
+class Quantize:
+    """act = x as activations."""
+
+    op: ClassVar[str] = "quantize"
+    x: int
+    act: int
+
+
+@dataclass(frozen=True)
+class Linear:
+    """outs[i] (+)= weights[i] act, in one parallel region."""
+
+    op: ClassVar[str] = "linear"
+    act: int
+    weights: tuple[int, ...]
+    outs: tuple[int, ...]
+    accumulate: bool
+
+
+@dataclass(frozen=True)
+class RopeStore:
+    """Rotates q and k in place and stores k and v in the layer's cache."""
+
+    op: ClassVar[str] = "rope_store"
+    q: int
+    k: int
+    v: int
+    layer: int
+    heads: int
+    rope: int | None
+    neox: bool
+
+
+@dataclass(frozen=True)
+class Attention:
+    """out = causal attention of q over the layer's cache (window 0: all positions)."""
+
+    op: ClassVar[str] = "attention"
+    q: int
+    out: int
+    layer: int
+    heads: int
+    scale: float
+    window: int
+
+
+@dataclass(frozen=True)
+class Swiglu:
+    """act = silu(gate) * up."""
+
+    op: ClassVar[str] = "swiglu"
+    gate: int
+    up: int
+    act: int
+
+
+@dataclass(frozen=True)
+class SelectRows:
+    """out = the rows whose logits are wanted."""
+
+    op: ClassVar[str] = "select_rows"
+    x: int
+    out: int
+
+
+@dataclass(frozen=True)
+class Logits:
+    """The session's logits = weight act."""
+
+    op: ClassVar[str] = "logits"
+    act: int
+    weight: int
+
+
+Op = Embed | RmsNorm | Quantize | Linear | RopeStore | Attention | Swiglu | SelectRows | Logits
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that the core needs to run a model, besides the weights themselves.
+
+    Attributes:
+        architecture: The name in the metadata.
+        vocab_size: Tokens V.
+        context: Positions the model was trained for, or the ones asked for.
+        layers: KV geometry by layer.
+        ops: In the order of execution.
+        unused: Tensors of the file that the plan does not read.
+    """
+
+    architecture: str
+    vocab_size: int
+    context: int
+    layers: tuple[Kv, ...]
+    buffers: tuple[Buffer, ...]
+    weights: tuple[Weight, ...]
+    ropes: tuple[Rope, ...]
+    ops: tuple[Op, ...]
+    unused: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The form that `_core.Model` reads."""
+        return {
+            "version": PLAN_VERSION,
+            "vocab_size": self.vocab_size,
+            "layers": [asdict(layer) for layer in self.layers],
+            "buffers": [asdict(buffer) for buffer in self.buffers],
+            "weights": [asdict(weight) for weight in self.weights],
+            "ropes": [asdict(rope) for rope in self.ropes],
+            "ops": [{"op": op.op, **asdict(op)} for op in self.ops],
+        }
+
+    @property
+    def macs_per_token(self) -> int:
+        """Multiply-accumulates of the linear layers per token, without the output layer."""
+        return sum(
+            self._size(weight) for op in self.ops if isinstance(op, Linear) for weight in op.weights
+        )
+
+    @property
+    def macs_per_logits_row(self) -> int:
+        """Multiply-accumulates of the output layer, per token whose logits are wanted."""
+        return sum(self._size(op.weight) for op in self.ops if isinstance(op, Logits))
+
+    @property
+    def kv_bytes_per_position(self) -> int:
+        """Bytes of f16 keys and values that one position takes over all layers."""
+        return sum(2 * 2 * layer.kv_heads * layer.head_dim for layer in self.layers)
+
+    def kv_bytes(self, context: int) -> int:
+        """Bytes of the KV cache for `context` positions (whole pages)."""
+        pages = -(-context // PAGE_POSITIONS)
+        return pages * PAGE_POSITIONS * self.kv_bytes_per_position
+
+    def arena_bytes(self, types: Mapping[str, str], max_batch: int, logits_rows: int = 1) -> int:
+        """Estimated bytes of a session's buffers, without the threads' scratch.
+
+        Args:
+            types: Type name such as "Q4_K" by tensor name.
+            max_batch: Tokens of the largest batch.
+            logits_rows: Rows of logits that are kept.
+        """
+        kinds = self._activation_kinds(types)
+        slots: dict[int, int] = {}
+        for i, buffer in enumerate(self.buffers):
+            rows = max_batch if buffer.rows == "batch" else logits_rows
+            numbers = buffer.width if buffer.kind == "f32" else 0
+            numbers += sum(_ACT_DWORDS[kind](buffer.width) for kind in kinds.get(i, ()))
+            slots[buffer.slot] = max(slots.get(buffer.slot, 0), 4 * rows * numbers)
+        return sum(slots.values()) + 4 * logits_rows * self.vocab_size
+
+    def describe(self) -> str:
+        """A table of all operations with their shapes, for people."""
+        head = (
+            f"{self.architecture}: {len(self.layers)} layers, {len(self.ops)} operations, "
+            f"{len(self.weights)} weights, vocabulary {self.vocab_size}, context {self.context}\n"
+            f"{self.macs_per_token / 1e6:.1f} + {self.macs_per_logits_row / 1e6:.1f} million "
+            f"multiply-accumulates per token (layers + logits), "
+            f"{self.kv_bytes_per_position} bytes of KV cache per position, "
+            f"{len({buffer.slot for buffer in self.buffers})} memory slots"
+        )
+        width = max(len(op.op) for op in self.ops)
+        lines = [f"{i:4d}  {op.op:<{width}}  {self._line(op)}" for i, op in enumerate(self.ops)]
+        notes = [f"not read: {', '.join(self.unused)}"] if self.unused else []
+        return "\n".join([head, "", *lines, *notes])
+
+    def _size(self, weight: int) -> int:
+        rows, k = self.weights[weight].shape
+        return rows * k
+
+    def _activation_kinds(self, types: Mapping[str, str]) -> dict[int, set[int]]:
+        """Block sizes (1, 32, 256) in which each activation buffer is stored."""
+        blocks = {name: values for name, _, values, _, _ in _core.tensor_types()}
+        kinds: dict[int, set[int]] = {}
+        for op in self.ops:
+            if isinstance(op, Linear | Logits):
+                weights = op.weights if isinstance(op, Linear) else (op.weight,)
+                names = [self.weights[weight].name for weight in weights]
+                kinds.setdefault(op.act, set()).update(blocks[types[name]] for name in names)
+        return kinds
+
+    def _line(self, op: Op) -> str:
+        """One operation: 'x0 [T, 512] -> a1 [T, 512] act; blk.0.attn_norm.weight [512]'."""
+        reads, writes, rest = [], [], []
+        for field in fields(op):
+            value = getattr(op, field.name)
+            items = value if isinstance(value, tuple) else (value,)
+            if field.name in _BUFFER_READS:
+                reads += [self._buffer(item) for item in items]
+            elif field.name in _BUFFER_WRITES or self._is_act_output(op, field.name):
+                writes += [self._buffer(item) for item in items if item is not None]
+            elif field.name in {"weight", "weights"}:
+                rest += [self._weight(item) for item in items]
+            elif field.name == "act":
+                reads.append(self._buffer(value))
+            elif value not in (None, False):
+                rest.append(
+                    f"{field.name} {value:g}"
+                    if isinstance(value, float)
+                    else f"{field.name} {value}"
+                )
+        arrow = " += " if isinstance(op, Linear) and op.accumulate else " -> "
+        if isinstance(op, Logits):
+            writes = [f"logits [L, {self.vocab_size}]"]
+        if isinstance(op, RopeStore):
+            writes = ["in place, cache"]
+        left, right = ", ".join(reads or ["tokens [T]"]), ", ".join(writes)
+        return f"{left}{arrow}{right}" + (f"; {', '.join(rest)}" if rest else "")
+
+    @staticmethod
+    def _is_act_output(op: Op, field: str) -> bool:
+        return field == "act" and isinstance(op, RmsNorm | Quantize | Swiglu)
+
+    def _buffer(self, index: int) -> str:
+        buffer = self.buffers[index]
+        letter, rows = (
+            ("a" if buffer.kind == "act" else "x"),
+            "T" if buffer.rows == "batch" else "L",
+        )
+        return f"{letter}{index} [{rows}, {buffer.width}]"
+
+    def _weight(self, index: int) -> str:
+        weight = self.weights[index]
+        return f"{weight.name} {list(weight.shape)}"
+
+
+_BUFFER_READS = {"x", "q", "k", "v", "gate", "up"}
+_BUFFER_WRITES = {"out", "outs"}
+# Dwords of one token's activations by block size; see csrc/formats/activation.h.
+_ACT_DWORDS = {
+    1: lambda k: k,
+    32: lambda k: k // 32 * 10,
+    256: lambda k: k // 256 * 77,
+}

@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: MIT
+"""A loaded model: packed weights, tokenizer, chat template, and the report of how it was loaded.
+
+Loading goes from cheap to dear, so that a bad file fails before anything is packed: header, plan,
+tokenizer, template, then the weights. A Model is immutable and shared by its sessions.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from . import _core, gguf, hub, tokenizer
+from .blueprint import Blueprint
+from .errors import GristmillError, TemplateError, UnsupportedError
+from .generate import AsyncGeneration, Generation
+from .report import FormatCount, LoadReport
+from .sampling import SamplingParams
+from .session import Session
+
+if TYPE_CHECKING:
+    from .chat.template import ChatTemplate
+
+Prompt = str | Sequence[int] | Sequence[Mapping[str, object]]
+Progress = Callable[[int, int], object]
+
+
+class Model:
+    """Weights, tokenizer and chat template of one GGUF file. Make it with `Model.load`.
+
+    Example:
+        >>> model = Model.load()  # the bundled model
+        >>> print(model.report.describe())
+        >>> for piece in model.generate("Once upon a time", max_tokens=40):
+        ...     print(piece.text, end="")
+    """
+
+    def __init__(  # noqa: PLR0917
+        self,
+        core: _core.Model,
+        file: gguf.File,
+        blueprint: Blueprint,
+        text: tokenizer.Tokenizer,
+        template: ChatTemplate | None,
+        report: LoadReport,
+    ) -> None:
+        """Not for callers: see `load`."""
+        self.tokenizer = text
+        self.chat_template = template
+        self.report = report
+        self._core = core
+        self._file = file
+        self._blueprint = blueprint
+        self._max_batch = blueprint.max_batch
+        self._default_session: Session | None = None
+
+    @classmethod
+    def load(
+        cls,
+        path_or_name: str | os.PathLike[str] | None = None,
+        *,
+        threads: int | None = None,
+        context: int | None = None,
+        isa: str | None = None,
+        max_batch: int = 512,
+        progress: Progress | None = None,
+    ) -> Model:
+        """Loads a GGUF file.
+
+        Args:
+            path_or_name: A file (of a split model the first part), or a name that `hub.resolve`
+                knows; None is the bundled model.
+            threads: Worker threads; None: what suits the machine (the report says why).
+            context: Tokens a session holds; None: what the model was trained on, at most 4096.
+            isa: Kernel level such as "avx2"; None: the best one here, or GRISTMILL_ISA.
+            max_batch: Most tokens in one forward pass.
+            progress: Called with bytes done and bytes in all, from the loading thread.
+
+        Raises:
+            ResourceError: The file cannot be read, or memory or threads ran out.
+            FormatError, ShapeError, UnsupportedError, TokenizerError, TemplateError: The file is
+                damaged, or needs something that this build lacks.
+            ValueError: An option is out of range.
+        """
+        _check_options(threads, context, max_batch)
+        began = time.perf_counter()
+        file = gguf.File(hub.resolve(path_or_name))
+        blueprint = Blueprint.of(file, context, max_batch)
+        plan = blueprint.require().to_dict()
+        text = tokenizer.from_metadata(file.metadata)
+        template, template_source, notes = _read_template(file.metadata, text)
+        isa_name, isa_why = _choose_isa(isa)
+        count, threads_why = _choose_threads(threads)
+        core = _core.Model(file.core, plan, count, isa_name, progress)
+        report = LoadReport(
+            path=file.paths[0],
+            architecture=file.architecture,
+            name=_name(file),
+            isa=core.isa,
+            isa_why=isa_why,
+            cpu=_core.cpu_name(),
+            threads=core.threads,
+            threads_why=threads_why,
+            context=blueprint.context,
+            context_why=blueprint.context_why,
+            trained_context=blueprint.trained_context,
+            vocab_size=core.vocab_size,
+            formats=count_formats(file),
+            template_source=template_source,
+            tokenizer_source=text.source,
+            memory_bytes=_memory(core, blueprint),
+            load_seconds=time.perf_counter() - began,
+            notes=(*text.notes, *notes),
+        )
+        return cls(core, file, blueprint, text, template, report)
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The file's metadata."""
+        return self._file.metadata
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of logits V."""
+        return self._core.vocab_size
+
+    @property
+    def threads(self) -> int:
+        """Worker threads in use."""
+        return self._core.threads
+
+    @property
+    def isa(self) -> str:
+        """Kernel level in use."""
+        return self._core.isa
+
+    @property
+    def context(self) -> int:
+        """Tokens that a session holds unless it is told otherwise."""
+        return self._blueprint.context
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of weights that one decoded token reads."""
+        return self._core.weight_bytes
+
+    @property
+    def macs_per_token(self) -> int:
+        """Multiply-accumulates of all linear layers per token, without the output layer."""
+        return self._blueprint.require().macs_per_token
+
+    @property
+    def macs_per_logits_row(self) -> int:
+        """Multiply-accumulates of the output layer, per token whose logits are wanted."""
+        return self._blueprint.require().macs_per_logits_row
+
+    def session(self, context: int | None = None, all_logits: bool = False) -> Session:
+        """A new, empty session.
+
+        Args:
+            context: Tokens it can hold; None: `self.context`.
+            all_logits: Keep the logits of every token of a batch, not only of the last.
+
+        Raises:
+            ResourceError: There is not enough memory for its cache.
+        """
+        _check_options(None, context, 1)
+        size = self.context if context is None else context
+        batch = min(self._max_batch, size)
+        return Session(self, _core.Session(self._core, size, batch, all_logits))
+
+    def generate(
+        self,
+        prompt: Prompt,
+        *,
+        max_tokens: int | None = None,
+        stop: str | Iterable[str] = (),
+        sampling: SamplingParams | None = None,
+        ignore_eos: bool = False,
+    ) -> Generation:
+        """`Session.generate` in a session that this model keeps for the purpose.
+
+        Calls share its cache, so one generation runs at a time; for more, make sessions.
+        """
+        return self._own_session().generate(
+            prompt, max_tokens=max_tokens, stop=stop, sampling=sampling, ignore_eos=ignore_eos
+        )
+
+    def agenerate(
+        self,
+        prompt: Prompt,
+        *,
+        max_tokens: int | None = None,
+        stop: str | Iterable[str] = (),
+        sampling: SamplingParams | None = None,
+        ignore_eos: bool = False,
+    ) -> AsyncGeneration:
+        """`Session.agenerate` in the session of `generate`."""
+        return self._own_session().agenerate(
+            prompt, max_tokens=max_tokens, stop=stop, sampling=sampling, ignore_eos=ignore_eos
+        )
+
+    def encode(self, prompt: Prompt) -> list[int]:
+        """Token ids of a text, of chat messages (through the chat template), or of themselves.
+
+        A tokenizer that ends texts with an end-of-text token does not end a prompt with it.
+
+        Raises:
+            UnsupportedError: Messages, and the model has no chat template.
+            TemplateError: The template refuses the messages.
+        """
+        if not isinstance(prompt, str):
+            items = list(prompt)
+            if not items or not isinstance(items[0], Mapping):
+                return [int(token) for token in cast("list[int]", items)]
+            template = self.require_chat_template()
+            messages = [dict(item) for item in cast("list[Mapping[str, Any]]", items)]
+            text = template.render(messages, add_generation_prompt=True)
+        else:
+            text = prompt
+        special = self.tokenizer.special
+        ids = self.tokenizer.encode(text)
+        if special.add_eos and ids and ids[-1] == special.eos:
+            ids.pop()
+        return ids
+
+    def require_chat_template(self) -> ChatTemplate:
+        """The chat template.
+
+        Raises:
+            UnsupportedError: The model has none.
+        """
+        if self.chat_template is None:
+            raise UnsupportedError(
+                f"[chat] {self.report.name} has no chat template: it continues texts. "
+                'Use `gristmill run "..."` (a text prompt in Python).'
+            )
+        return self.chat_template
+
+    def __repr__(self) -> str:
+        return f"<gristmill.Model {self.report.name!r}: {self.isa}, {self.threads} threads>"
+
+    def _own_session(self) -> Session:
+        if self._default_session is None:
+            self._default_session = self.session()
+        return self._default_session
+
+
+def count_formats(file: gguf.File) -> tuple[FormatCount, ...]:
+    """Tensors and bytes by format, the largest first."""
+    tensors: dict[str, int] = {}
+    sizes: dict[str, int] = {}
+    for info in file.tensors.values():
+        tensors[info.type] = tensors.get(info.type, 0) + 1
+        sizes[info.type] = sizes.get(info.type, 0) + info.nbytes
+    ordered = sorted(sizes, key=lambda name: -sizes[name])
+    return tuple(FormatCount(name, tensors[name], sizes[name]) for name in ordered)
+
+
+def _memory(core: _core.Model, blueprint: Blueprint) -> dict[str, int]:
+    """Bytes by category: the weights as they lie now, and what a session will take."""
+    session = {name: size for name, size in blueprint.memory_bytes.items() if name != "weights"}
+    return {"panels": core.panel_bytes, "mapped": core.mapped_bytes, **session}
+
+
+def _name(file: gguf.File) -> str:
+    name = file.metadata.get("general.name")
+    stem = os.path.basename(file.paths[0]).removesuffix(".gguf")
+    return name if isinstance(name, str) and name.strip() else stem
+
+
+def _check_options(threads: int | None, context: int | None, max_batch: int) -> None:
+    for name, value in (("threads", threads), ("context", context), ("max_batch", max_batch)):
+        if value is not None and value < 1:
+            raise ValueError(f"[model] {name} must be at least 1. Got {value}.")
+
+
+def _choose_isa(isa: str | None) -> tuple[str, str]:
+    """The kernel level and why."""
+    if isa is None:
+        asked = os.environ.get("GRISTMILL_ISA")
+        return _core.default_isa(), "GRISTMILL_ISA" if asked else "the best here"
+    known = _core.available_isas()
+    if isa not in known:
+        raise UnsupportedError(
+            f"[isa] This machine's kernel levels are {', '.join(known)}. Got {isa!r}."
+        )
+    return isa, "as asked"
+
+
+def _choose_threads(threads: int | None) -> tuple[int, str]:
+    return (threads, "as asked") if threads is not None else _core.default_threads()
+
+
+def _read_template(
+    metadata: Mapping[str, Any], text: tokenizer.Tokenizer
+) -> tuple[ChatTemplate | None, str, list[str]]:
+    """The chat template, where it comes from, and notes. A bad one does not stop plain text."""
+    source = metadata.get("tokenizer.chat_template")
+    if source is None:
+        return None, "none", []
+    from .chat.template import ChatTemplate
+
+    def spelled(token: int | None) -> str:
+        return "" if token is None else text.token_text(token)
+
+    try:
+        if not isinstance(source, str):
+            raise TemplateError("[template] it is not a string")
+        template = ChatTemplate(source, spelled(text.bos_id), spelled(text.eos_id))
+    except GristmillError as error:
+        return None, "refused", [f"the chat template is not used: {error}"]
+    return template, "GGUF metadata", []

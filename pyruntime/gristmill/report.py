@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""What loading a model decided, and why.
+
+Nothing falls back in silence: each choice that the file or the machine forced is a note here, for
+people (`describe`) and for programs (`to_dict`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class FormatCount:
+    """Tensors of one block format."""
+
+    format: str
+    tensors: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """The decisions and costs of one `Model.load`; sizes in bytes, times in seconds."""
+
+    path: str
+    architecture: str
+    name: str
+    isa: str
+    isa_why: str
+    cpu: str
+    threads: int
+    threads_why: str
+    context: int
+    context_why: str
+    trained_context: int
+    vocab_size: int
+    formats: tuple[FormatCount, ...]
+    template_source: str
+    tokenizer_source: str
+    memory_bytes: dict[str, int]
+    load_seconds: float
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return asdict(self)
+
+    def describe(self) -> str:
+        """A few lines for people."""
+        formats = ", ".join(
+            f"{item.format} x{item.tensors} ({human_bytes(item.bytes)})" for item in self.formats
+        )
+        memory = ", ".join(
+            f"{name} {human_bytes(size)}" for name, size in self.memory_bytes.items()
+        )
+        lines = [
+            f"model      {self.name} ({self.architecture}, {self.vocab_size} tokens)",
+            f"file       {self.path}",
+            f"kernels    {self.isa} ({self.isa_why}) on {self.cpu}",
+            f"threads    {self.threads} ({self.threads_why})",
+            f"context    {self.context} ({self.context_why})",
+            f"formats    {formats}",
+            f"tokenizer  {self.tokenizer_source}",
+            f"template   {self.template_source}",
+            f"memory     {memory}",
+            f"loaded in  {self.load_seconds:.2f} s",
+        ]
+        lines += [f"note       {note}" for note in self.notes]
+        return "\n".join(lines)
+
+
+def human_bytes(size: float) -> str:
+    """1536 -> '1.5 KiB'."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(size) < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"

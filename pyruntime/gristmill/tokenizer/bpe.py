@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""Byte-level BPE ("gpt2" models) through the tokenizers library.
+
+Such a vocabulary spells each byte as one letter, so the file's texts are data for the library as
+they stand; only the pre-tokenizer is named, not contained (pretokenizers.py). Bytes of a token are
+worked out when asked for, which keeps loading 150,000 tokens well under half a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from operator import methodcaller
+from typing import Any
+
+from gristmill.errors import TokenizerError
+
+from .base import Tokenizer
+from .pretokenizers import PreTokenizer, find
+from .special import SpecialTokens
+from .vocabulary import PREFIX, TokenType, Vocabulary, metadata_error, string_array
+
+
+def _byte_letters() -> dict[int, int]:
+    """The letter of each byte: itself where printable, else the next free one from U+0100."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    table = {byte: byte for byte in printable}
+    spare = (byte for byte in range(256) if byte not in table)
+    return table | {byte: 0x100 + i for i, byte in enumerate(spare)}
+
+
+_BYTE_OF_LETTER = {chr(letter): byte for byte, letter in _byte_letters().items()}
+
+
+_cut = methodcaller("partition", " ")
+
+
+def _merges(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
+    lines = string_array(metadata, "merges")
+    if lines is None:
+        raise metadata_error("merges", "is missing: byte-level BPE needs its merges.")
+    pairs = [(left, right) for left, _, right in map(_cut, lines)]
+    if not all(map(all, pairs)):
+        bad = next(line for line, pair in zip(lines, pairs, strict=True) if not all(pair))
+        raise metadata_error("merges", f"must hold two tokens each. Got {bad!r}.")
+    return pairs
+
+
+def _model(
+    vocab: Vocabulary, merges: list[tuple[str, str]], ignore_merges: bool, notes: list[str]
+) -> Any:
+    """The library's BPE model; merges of tokens that the vocabulary lacks are left out."""
+    from tokenizers import models
+
+    ids = dict(vocab.ids)
+    for token in vocab.of_type(TokenType.CONTROL):
+        ids.pop(vocab.tokens[token], None)
+    try:
+        return models.BPE(ids, merges, ignore_merges=ignore_merges)
+    except UnicodeEncodeError:
+        ids = {text: token for text, token in ids.items() if _is_text(text)}
+    except Exception:  # noqa: BLE001, S110 - the library raises plain Exception
+        pass
+    known = [(a, b) for a, b in merges if a in ids and b in ids and a + b in ids]
+    notes.append(f"{len(merges) - len(known)} merges name tokens that are not in the vocabulary")
+    try:
+        return models.BPE(ids, known, ignore_merges=ignore_merges)
+    except Exception as error:  # noqa: BLE001
+        raise TokenizerError(f"[{PREFIX}merges] no usable BPE. {error}") from None
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class ByteLevelBpe(Tokenizer):
+    """A byte-level BPE tokenizer; see `build`."""
+
+    def __init__(
+        self,
+        vocab: Vocabulary,
+        special: SpecialTokens,
+        model: Any,
+        pre: PreTokenizer,
+        *,
+        source: str,
+        notes: list[str],
+        strip_right: frozenset[int],
+    ) -> None:
+        import tokenizers
+        from tokenizers import pre_tokenizers
+
+        super().__init__(vocab, special, source=source, notes=notes, strip_right=strip_right)
+        splits = [
+            pre_tokenizers.Split(tokenizers.Regex(pattern), "isolated") for pattern in pre.patterns
+        ]
+        letters = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        self._tokenizer = tokenizers.Tokenizer(model)
+        self._tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*splits, letters])
+
+    def _encode_fragment(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    @property
+    def _strips_space(self) -> bool:
+        return False
+
+    def _fragment_bytes(self, text: str) -> bytes:
+        try:
+            return bytes([_BYTE_OF_LETTER[letter] for letter in text])
+        except KeyError:  # added as plain text
+            return text.encode("utf-8", "surrogateescape")
+
+
+def build(
+    metadata: Mapping[str, Any],
+    vocab: Vocabulary,
+    special: SpecialTokens,
+    *,
+    notes: list[str],
+    strip_right: frozenset[int],
+) -> ByteLevelBpe:
+    """The tokenizer of a "gpt2" vocabulary.
+
+    Raises:
+        TokenizerError: Merges are missing or malformed, or the library refuses the model.
+    """
+    pre, note = find(metadata.get(PREFIX + "pre"))
+    if note:
+        notes.append(note)
+    model = _model(vocab, _merges(metadata), pre.ignore_merges, notes)
+    source = f"byte-level BPE ({pre.name}) from GGUF, {len(vocab.tokens)} tokens"
+    return ByteLevelBpe(
+        vocab, special, model, pre, source=source, notes=notes, strip_right=strip_right
+    )

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: MIT
+"""SentencePiece models (BPE and unigram) rebuilt from a GGUF vocabulary.
+
+A GGUF file holds the pieces, scores and types of the original model, which is all that encoding
+needs. So a ModelProto is written here, field by field in protobuf's wire format (three field kinds;
+no protobuf dependency), and the sentencepiece library does the work. Special and user-defined
+tokens are cut out before, so the model sees only plain fragments, each with its space prefix.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gristmill.errors import TokenizerError
+
+from .base import Tokenizer
+from .special import SpecialTokens
+from .vocabulary import ESCAPED_SPACE, PREFIX, TokenType, Vocabulary, flag, metadata_error
+
+_UNIGRAM, _BPE = 1, 2  # TrainerSpec.ModelType
+_PLACEHOLDER = b"\x01unused %d\x01"
+_BYTES = frozenset(f"<0x{byte:02X}>" for byte in range(256))
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _number(field: int, value: int) -> bytes:
+    return _varint(field << 3) + _varint(value)
+
+
+def _chunk(field: int, value: bytes) -> bytes:
+    return _varint(field << 3 | 2) + _varint(len(value)) + value
+
+
+def _piece(text: bytes, score: float, kind: int) -> bytes:
+    """ModelProto.pieces: piece = 1, score = 2 (fixed32), type = 3."""
+    body = _chunk(1, text) + b"\x15" + struct.pack("<f", score) + _number(3, kind)
+    return _chunk(1, body)
+
+
+def _pieces(vocab: Vocabulary, unk: int | None, byte_fallback: bool) -> bytes:
+    """Every token as a piece at its own id.
+
+    Only ordinary text and bytes can come out of the model. Whatever the library would refuse (a
+    second unknown piece, a repeated or empty or non-UTF-8 text) becomes an unused placeholder.
+    """
+    scores = vocab.scores
+    if scores is None:
+        raise metadata_error("scores", "is missing: SentencePiece merges by score.")
+    out = []
+    rows = zip(vocab.tokens, vocab.types, scores.tolist(), strict=True)
+    for token, (text, kind, score) in enumerate(rows):
+        usable = bool(text) and "\0" not in text and vocab.ids[text] == token
+        try:
+            encoded = text.encode("utf-8")
+        except UnicodeEncodeError:
+            usable = False
+        if kind == TokenType.BYTE:
+            usable = usable and byte_fallback and text in _BYTES
+        if not usable:
+            encoded = _PLACEHOLDER % token
+        if token == unk:
+            role = TokenType.UNKNOWN
+        elif not usable or kind in (TokenType.UNKNOWN, TokenType.USER_DEFINED):
+            role = TokenType.CONTROL
+        else:
+            role = TokenType(kind or TokenType.NORMAL)  # an undefined type counts as normal
+        out.append(_piece(encoded, score, role))
+    if unk is None:
+        out.append(_piece(_PLACEHOLDER % len(out), 0.0, TokenType.UNKNOWN))
+    return b"".join(out)
+
+
+def model_proto(
+    vocab: Vocabulary,
+    *,
+    unigram: bool = False,
+    unk: int | None = None,
+    add_space_prefix: bool = True,
+    remove_extra_whitespaces: bool = False,
+    charsmap: bytes = b"",
+) -> bytes:
+    """A serialized sentencepiece ModelProto.
+
+    Args:
+        vocab: Pieces, scores and types.
+        unigram: Unigram instead of BPE.
+        unk: Id of the unknown piece; None adds one after the last id.
+        add_space_prefix: Begin every fragment with a space.
+        remove_extra_whitespaces: Collapse runs of spaces first, as the model was trained.
+        charsmap: The model's own normalization table; empty means none.
+
+    Returns:
+        Bytes for `SentencePieceProcessor.LoadFromSerializedProto`.
+
+    Raises:
+        TokenizerError: There are no scores.
+    """
+    byte_fallback = {t for t in _BYTES if _is_byte(vocab, t)} == _BYTES
+    unk_id = len(vocab.tokens) if unk is None else unk
+    trainer = (
+        _number(3, _UNIGRAM if unigram else _BPE)
+        + _number(4, len(vocab.tokens) + (unk is None))
+        + _number(35, byte_fallback)
+        + _number(40, unk_id)
+    )
+    normalizer = (
+        _chunk(1, b"user_defined" if charsmap else b"identity")
+        + _chunk(2, charsmap)
+        + _number(3, add_space_prefix)
+        + _number(4, remove_extra_whitespaces)
+        + _number(5, 1)  # escape_whitespaces
+    )
+    return _pieces(vocab, unk, byte_fallback) + _chunk(2, trainer) + _chunk(3, normalizer)
+
+
+def _is_byte(vocab: Vocabulary, text: str) -> bool:
+    token = vocab.ids.get(text)
+    return token is not None and vocab.types[token] == TokenType.BYTE
+
+
+class SentencePieceTokenizer(Tokenizer):
+    """A SentencePiece model; see `build`."""
+
+    def __init__(
+        self,
+        vocab: Vocabulary,
+        special: SpecialTokens,
+        proto: bytes,
+        *,
+        source: str,
+        notes: list[str],
+        strip_right: frozenset[int],
+    ) -> None:
+        import sentencepiece
+
+        super().__init__(vocab, special, source=source, notes=notes, strip_right=strip_right)
+        self._model = sentencepiece.SentencePieceProcessor()
+        try:
+            self._model.LoadFromSerializedProto(proto)
+        except (RuntimeError, OSError, ValueError) as error:
+            raise TokenizerError(
+                f"[{PREFIX}tokens] is no usable SentencePiece vocabulary. {error}"
+            ) from None
+        # A model without an unknown token cannot spell some characters: they are left out.
+        self._unspellable = self.vocab_size if special.unk is None else None
+
+    def _encode_fragment(self, text: str) -> list[int]:
+        ids: list[int] = self._model.EncodeAsIds(text)
+        if self._unspellable is not None and self._unspellable in ids:
+            return [token for token in ids if token != self._unspellable]
+        return ids
+
+    def _raw_text(self, token: int) -> str:
+        if self._types[token] == TokenType.USER_DEFINED:
+            return self._tokens[token].replace(ESCAPED_SPACE, " ")
+        return self._tokens[token]
+
+
+def _charsmap(metadata: Mapping[str, Any]) -> bytes:
+    value = metadata.get(PREFIX + "precompiled_charsmap")
+    if value is None:
+        return b""
+    try:
+        array = np.asarray(value)
+        # The library trusts the first length; an entry is four bytes.
+        table = array.astype(np.uint8, casting="unsafe").tobytes() if array.ndim == 1 else b""
+    except (TypeError, ValueError):
+        table = b""
+    size = struct.unpack("<I", table[:4])[0] if len(table) >= 4 else 0
+    if size == 0 or size % 4 or size + 4 >= len(table) or array.dtype.itemsize != 1:
+        raise metadata_error("precompiled_charsmap", "is no SentencePiece normalization table.")
+    return table
+
+
+def build(
+    metadata: Mapping[str, Any],
+    vocab: Vocabulary,
+    special: SpecialTokens,
+    *,
+    unigram: bool,
+    notes: list[str],
+    strip_right: frozenset[int],
+) -> SentencePieceTokenizer:
+    """The tokenizer of a "llama" (BPE) or "t5" (unigram) vocabulary.
+
+    Raises:
+        TokenizerError: No scores, a broken normalization table, or the library refuses the model.
+    """
+    if vocab.scores is not None and not any(_is_byte(vocab, text) for text in _BYTES):
+        notes.append("the vocabulary has no byte tokens: characters outside it cannot be spelled")
+    proto = model_proto(
+        vocab,
+        unigram=unigram,
+        unk=special.unk,
+        add_space_prefix=special.add_space_prefix,
+        remove_extra_whitespaces=flag(metadata, "remove_extra_whitespaces", False),
+        charsmap=_charsmap(metadata) if unigram else b"",
+    )
+    kind = "unigram" if unigram else "BPE"
+    source = f"SentencePiece {kind} from GGUF, {len(vocab.tokens)} tokens"
+    return SentencePieceTokenizer(
+        vocab, special, proto, source=source, notes=notes, strip_right=strip_right
+    )

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: MIT
+"""One row per format: how far encode and decode may be from the values, and who wrote the oracle.
+
+`error` is the relative RMS error on normally distributed values; the lower bound makes an
+unexpected improvement fail too, so that somebody looks at it. `exact_encoder` says whether the
+gguf package has an encoder for the format, which ours equals bit for bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Bounds of the relative RMS error, and offsets of the f16 fields of a block."""
+
+    error: tuple[float, float]
+    scales: tuple[int, ...] = ()
+    exact_encoder: bool = False
+
+
+BUDGETS: dict[str, Budget] = {
+    "F32": Budget((0.0, 0.0), exact_encoder=True),
+    "F16": Budget((1e-4, 3e-4), exact_encoder=True),
+    "BF16": Budget((1e-3, 2.5e-3), exact_encoder=True),
+    "Q8_0": Budget((4e-3, 7e-3), scales=(0,), exact_encoder=True),
+    "Q4_0": Budget((0.07, 0.10), scales=(0,), exact_encoder=True),
+    "Q5_0": Budget((0.03, 0.05), scales=(0,), exact_encoder=True),
+    "Q4_K": Budget((0.05, 0.10), scales=(0, 2)),
+    "Q5_K": Budget((0.02, 0.05), scales=(0, 2)),
+    "Q6_K": Budget((0.01, 0.03), scales=(208,)),
+}

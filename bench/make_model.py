@@ -67,11 +67,12 @@ def rope_factors(shape: Shape) -> NDArray[np.float32]:
     return np.where(wavelength > trained / low, factor, divisor).astype(np.float32)
 
 
-def matrices(shape: Shape) -> Iterator[tuple[str, int, int, float]]:
+def matrices(shape: Shape, gain: float = OUTPUT_GAIN) -> Iterator[tuple[str, int, int, float]]:
     """(name, rows, columns, deviation) of every weight matrix, in file order."""
     q, kv = shape.heads * shape.head_size, shape.kv_heads * shape.head_size
     residual = 1 / math.sqrt(2 * shape.layers)
-    yield "token_embd.weight", shape.vocab, shape.dim, OUTPUT_GAIN / math.sqrt(shape.dim)
+    embedding = gain if shape.tied else OUTPUT_GAIN
+    yield "token_embd.weight", shape.vocab, shape.dim, embedding / math.sqrt(shape.dim)
     for i in range(shape.layers):
         unit = 1 / math.sqrt(shape.dim)
         yield f"blk.{i}.attn_q.weight", q, shape.dim, unit
@@ -82,12 +83,14 @@ def matrices(shape: Shape) -> Iterator[tuple[str, int, int, float]]:
         yield f"blk.{i}.ffn_up.weight", shape.ffn, shape.dim, unit
         yield f"blk.{i}.ffn_down.weight", shape.dim, shape.ffn, 2 * residual / math.sqrt(shape.ffn)
     if not shape.tied:
-        yield "output.weight", shape.vocab, shape.dim, OUTPUT_GAIN / math.sqrt(shape.dim)
+        yield "output.weight", shape.vocab, shape.dim, gain / math.sqrt(shape.dim)
 
 
-def tensors(shape: Shape, types: str | Mapping[str, str], seed: int) -> Iterator[Tensor]:
+def tensors(
+    shape: Shape, types: str | Mapping[str, str], seed: int, gain: float = OUTPUT_GAIN
+) -> Iterator[Tensor]:
     """Every tensor of the file; types is a file type or suffix -> type, as random_model takes."""
-    for name, rows, columns, deviation in matrices(shape):
+    for name, rows, columns, deviation in matrices(shape, gain):
         if isinstance(types, str):
             kind = tensor_type(
                 types, name, columns,
@@ -161,7 +164,9 @@ def random_model(
     config: Shape,
     types: str | Mapping[str, str],
     seed: int = 0,
+    *,
     name: str = "random",
+    gain: float = OUTPUT_GAIN,
 ) -> int:
     """Writes a model with random weights.
 
@@ -173,6 +178,7 @@ def random_model(
             "default" for the rest.
         seed: the same seed gives the same bytes.
         name: `general.name`.
+        gain: standard deviation of the logits, about.
 
     Returns:
         Bytes of tensor data.
@@ -186,7 +192,7 @@ def random_model(
     with Writer(path) as writer:
         add_metadata(writer, config, name, file_type)
         add_vocabulary(writer, vocab)
-        for tensor in tensors(config, types, seed):
+        for tensor in tensors(config, types, seed, gain):
             total += _size(tensor)
             writer.add_tensor(
                 tensor.name, tensor.make, tensor.type_name, shape=tensor.shape, raw=True
@@ -213,7 +219,7 @@ def main(arguments: list[str] | None = None) -> None:
         shape, layers=options.layers or shape.layers, context=options.context or shape.context
     )
     size = random_model(
-        options.out, shape, options.type, options.seed, f"{options.shape} {options.type}"
+        options.out, shape, options.type, options.seed, name=f"{options.shape} {options.type}"
     )
     print(f"{options.out}: {size / 1e9:.3f} GB of weights")
 

@@ -37,8 +37,8 @@ py::list tensor_types() {
     const char* status = info.status == TypeStatus::Supported  ? "supported"
                          : info.status == TypeStatus::DataOnly ? "data"
                                                                : "removed";
-    rows.append(py::make_tuple(std::string(info.name), id, info.block_values, info.block_bytes,
-                               status));
+    rows.append(
+        py::make_tuple(std::string(info.name), id, info.block_values, info.block_bytes, status));
   }
   return rows;
 }

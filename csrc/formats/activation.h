@@ -7,9 +7,9 @@
 //   Q8_32   (32 values)  q[8][w] (4 int8 each), bias[w] int32 = -128 * sum of the values, d[w] f32
 //   Q8_256  (256 values) q[64][w], sum32[4][w] (two int16 sums of 32 values each),
 //                        sum16[8][w] (two int16 sums of 16 values each), d[w] f32
-// d = absmax / 127, q = round-half-even(x * (127 / absmax)), sums are exact. bias undoes the +128 that
-// turns signed weights into the unsigned operand of u8 x s8 instructions. The tile widths depend on the ISA
-// (KernelTable::max_tile), the numbers do not.
+// d = absmax / 127, q = round-half-even(x * (127 / absmax)), sums are exact. bias undoes the +128
+// that turns signed weights into the unsigned operand of u8 x s8 instructions. The tile widths
+// depend on the ISA (KernelTable::max_tile), the numbers do not.
 #pragma once
 
 #include <cstddef>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Attention of the query heads that share KV head g, over pages of 64 positions, in chunks of 256
 // positions combined in order: the chunk borders depend on positions alone, so neither the batch
-// split nor the thread count can change a bit. Rows are (token, query head) pairs. Scores: a lane is
-// a position (keys are stored transposed), sequential over D. Values: a lane is a channel,
+// split nor the thread count can change a bit. Rows are (token, query head) pairs. Scores: a lane
+// is a position (keys are stored transposed), sequential over D. Values: a lane is a channel,
 // sequential over positions. Both run kAttentionRows rows at a time against one load of the page.
 inline constexpr size_t kAttentionTile = 8;  // tokens per call
 inline constexpr float kMasked = -3.0e38f;
@@ -59,25 +59,21 @@ inline void score_page(const AttentionRows& rows, size_t r0, const uint16_t* k, 
   for (size_t s = 0; s < kPagePositions; s += 16 * kVectors) {
     F32x16 acc[N][kVectors];
     GM_UNROLL(6)
-    for (size_t r = 0; r < N; ++r)
-      GM_UNROLL(4)
-      for (size_t v = 0; v < kVectors; ++v) acc[r][v] = f_zero();
+    for (size_t r = 0; r < N; ++r) GM_UNROLL(4)
+    for (size_t v = 0; v < kVectors; ++v) acc[r][v] = f_zero();
     for (size_t d = 0; d < rows.args.D; ++d) {
       F32x16 key[kVectors];
       GM_UNROLL(4)
       for (size_t v = 0; v < kVectors; ++v)
         key[v] = f_load_f16(k + d * kPagePositions + s + 16 * v);
       GM_UNROLL(6)
-      for (size_t r = 0; r < N; ++r)
-        GM_UNROLL(4)
-        for (size_t v = 0; v < kVectors; ++v)
-          acc[r][v] = f_fma(f_set1(q[r][d]), key[v], acc[r][v]);
+      for (size_t r = 0; r < N; ++r) GM_UNROLL(4)
+      for (size_t v = 0; v < kVectors; ++v) acc[r][v] = f_fma(f_set1(q[r][d]), key[v], acc[r][v]);
     }
     GM_UNROLL(6)
-    for (size_t r = 0; r < N; ++r)
-      GM_UNROLL(4)
-      for (size_t v = 0; v < kVectors; ++v)
-        f_store(scores + r * kChunkPositions + s + 16 * v, f_mul(acc[r][v], scale));
+    for (size_t r = 0; r < N; ++r) GM_UNROLL(4)
+    for (size_t v = 0; v < kVectors; ++v)
+      f_store(scores + r * kChunkPositions + s + 16 * v, f_mul(acc[r][v], scale));
   }
 }
 
@@ -88,9 +84,8 @@ inline void weigh_columns(const AttentionArgs& args, size_t g, size_t chunk, siz
   const size_t Dp = round_up_16(args.D);
   F32x16 acc[N][V];
   GM_UNROLL(6)
-  for (size_t r = 0; r < N; ++r)
-    GM_UNROLL(4)
-    for (size_t v = 0; v < V; ++v) acc[r][v] = f_zero();
+  for (size_t r = 0; r < N; ++r) GM_UNROLL(4)
+  for (size_t v = 0; v < V; ++v) acc[r][v] = f_zero();
   for (size_t p = 0; p < n; ++p) {
     const size_t position = chunk * kChunkPositions + p;
     const uint16_t* row = args.v_pages[position / kPagePositions] +
@@ -99,15 +94,13 @@ inline void weigh_columns(const AttentionArgs& args, size_t g, size_t chunk, siz
     GM_UNROLL(4)
     for (size_t v = 0; v < V; ++v) value[v] = f_load_f16(row + 16 * v);
     GM_UNROLL(6)
-    for (size_t r = 0; r < N; ++r)
-      GM_UNROLL(4)
-      for (size_t v = 0; v < V; ++v)
-        acc[r][v] = f_fma(f_set1(weights[r * kChunkPositions + p]), value[v], acc[r][v]);
+    for (size_t r = 0; r < N; ++r) GM_UNROLL(4)
+    for (size_t v = 0; v < V; ++v)
+      acc[r][v] = f_fma(f_set1(weights[r * kChunkPositions + p]), value[v], acc[r][v]);
   }
   GM_UNROLL(6)
-  for (size_t r = 0; r < N; ++r)
-    GM_UNROLL(4)
-    for (size_t v = 0; v < V; ++v) f_store(part + r * Dp + c + 16 * v, acc[r][v]);
+  for (size_t r = 0; r < N; ++r) GM_UNROLL(4)
+  for (size_t v = 0; v < V; ++v) f_store(part + r * Dp + c + 16 * v, acc[r][v]);
 }
 
 template <size_t N>
@@ -143,8 +136,8 @@ inline float exp_scalar(float x) {
 }
 
 // Adds a chunk's (max, sum, part) to the running (max, sum, out) of one row.
-inline void combine_chunk(float chunk_max, float chunk_sum, const float* part, size_t Dp, bool first,
-                          float& max, float& sum, float* out) {
+inline void combine_chunk(float chunk_max, float chunk_sum, const float* part, size_t Dp,
+                          bool first, float& max, float& sum, float* out) {
   if (first) {
     max = chunk_max;
     sum = chunk_sum;

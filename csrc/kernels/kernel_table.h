@@ -11,8 +11,8 @@
 
 namespace gm {
 
-inline constexpr size_t kPanelRows = 16;   // rows of a panel: a SIMD lane is a row
-inline constexpr size_t kPagePositions = 64;  // positions of a KV page
+inline constexpr size_t kPanelRows = 16;        // rows of a panel: a SIMD lane is a row
+inline constexpr size_t kPagePositions = 64;    // positions of a KV page
 inline constexpr size_t kChunkPositions = 256;  // positions that attention reduces in one piece
 
 // out[t, r] = (accumulate ? out[t, r] : 0) + sum_k W[r, k] x[t, k] for the rows of panels [p0, p1).
@@ -41,8 +41,8 @@ struct RmsNormArgs {
   QuantizeArgs quant;
   const float* weight;  // [K] f32
   float eps;
-  float* row;        // [K] f32 scratch, one per thread
-  float* out;        // [T, out_stride] f32, or null if only the activations are wanted
+  float* row;  // [K] f32 scratch, one per thread
+  float* out;  // [T, out_stride] f32, or null if only the activations are wanted
   size_t out_stride;
 };
 
@@ -56,10 +56,10 @@ struct SwigluArgs {
 
 // Rotates pairs of each head in place: NORM pairs (2i, 2i+1), NEOX pairs (i, i + n_rot/2).
 struct RopeArgs {
-  float* x;       // [T, stride]: heads * D values used
+  float* x;  // [T, stride]: heads * D values used
   size_t stride;
   size_t heads, D, n_rot;
-  const float* cos_sin;  // [S_max, n_rot]: cos of pair i at 2i, sin at 2i + 1, row = position
+  const float* cos_sin;      // [S_max, n_rot]: cos of pair i at 2i, sin at 2i + 1, row = position
   const int32_t* positions;  // [T]
   bool neox;
 };
@@ -86,7 +86,7 @@ struct AttentionArgs {
   const uint16_t* const* v_pages;
   const int32_t* positions;  // [T], ascending
   float scale;
-  size_t window;    // attends to the last `window` positions; 0: all
+  size_t window;     // attends to the last `window` positions; 0: all
   uint8_t* scratch;  // attention_scratch_bytes(), one per thread
 };
 

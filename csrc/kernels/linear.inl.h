@@ -99,14 +99,15 @@ inline void add_runs(const Panel& source, const uint32_t* q, I32x16 (&sum)[W]) {
 template <class Panel, int W>
 inline void add_runs(const Expanded256& source, const uint32_t* q, I32x16 (&sum)[W]) {
   for (int l = 0; l < 64; l += kRunLines<Panel>) {
-    const uint8_t(*lines)[64] = source.lines + l;
+    const uint8_t (*lines)[64] = source.lines + l;
     add_run<Panel, W>([&](int c) { return b_load(lines[c]); }, source.scale(l / Panel::kGroupLines),
                       q + l * W, sum);
   }
 }
 
 // acc[t] += one 256-value block; act is the block of a tile of W tokens (formats/activation.h).
-// The sums come first and acc is touched last: 12 tokens x (dot, sum, acc) would not fit 32 registers.
+// The sums come first and acc is touched last: 12 tokens x (dot, sum, acc) would not fit 32
+// registers.
 template <class Panel, int W, class Source, class Acc>
 inline void add_block_256(const Source& source, const uint32_t* act, Acc& acc) {
   const uint32_t* pair_sums = act + (Panel::kHasMin ? 64 : 68) * W;
@@ -178,7 +179,8 @@ inline void add_block_32(const Source& source, const uint32_t* act, RegisterSums
 template <class Panel>
 struct Steps256 {
   using Expanded = Expanded256;
-  static constexpr size_t kActDwords = 77;  // kAct256Dwords
+  static constexpr size_t kActDwords = kAct256Dwords;
+  static constexpr size_t kStepBytes = Panel::kBlockBytes;
   static size_t count(size_t K) { return K / 256; }
   static size_t panel_bytes(size_t K) { return K / 256 * Panel::kBlockBytes; }
   static void fill(const uint8_t* panel, size_t, size_t step, Expanded& out) {
@@ -200,7 +202,8 @@ struct Steps256 {
 template <class Panel>
 struct Steps32 {
   using Expanded = Expanded32;
-  static constexpr size_t kActDwords = 80;  // 8 blocks of kAct32Dwords
+  static constexpr size_t kActDwords = 8 * kAct32Dwords;
+  static constexpr size_t kStepBytes = 8 * Panel::kBlockBytes;
   static size_t count(size_t K) { return (K + 255) / 256; }
   static size_t panel_bytes(size_t K) { return K / 32 * Panel::kBlockBytes; }
   static size_t blocks(size_t K, size_t step) {
@@ -296,8 +299,11 @@ struct ExpandedTile {
   float* sums;
   template <int W>
   void run() {
+    const bool last = step + 1 == Steps::count(args.K);
+    float* out = args.out + t0 * args.out_stride + p * kPanelRows;
+    for (size_t t = 0; last && t < W; ++t) __builtin_prefetch(out + t * args.out_stride, 1);
     Steps::template add_expanded<W>(source, args.K, step, act + step * Steps::kActDwords * W, sums);
-    if (step + 1 != Steps::count(args.K)) return;
+    if (!last) return;
     RegisterSums<W> acc;
     acc.load(sums);
     store_rows<W>(args, p, t0, acc.v);
@@ -332,6 +338,9 @@ inline void linear_expanded(const LinearArgs& args, size_t p, size_t t0, size_t 
   std::memset(sums, 0, (t1 - t0) * kPanelRows * sizeof(float));
   for (size_t s = 0; s < Steps::count(args.K); ++s) {
     Steps::fill(panel, args.K, s, expanded);
+    // The next step's weights (or the next panel's: they follow) arrive while the tokens pass.
+    const uint8_t* next = panel + (s + 1) * Steps::kStepBytes;
+    for (size_t i = 0; i < Steps::kStepBytes; i += 64) __builtin_prefetch(next + i, 0, 2);
     for (size_t t = t0; t < t1; t += tile_width(args.T - t, kMaxTile))
       with_width<kMaxTile>(tile_width(args.T - t, kMaxTile),
                            ExpandedTile<Steps>{args, p, t, s, expanded, args.act + t * row_dwords,

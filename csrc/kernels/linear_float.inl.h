@@ -52,6 +52,7 @@ void linear_float(const LinearArgs& args, size_t p0, size_t p1) noexcept {
   const size_t panel_stride = args.K * kPanelRows * sizeof(typename Panel::Value);
   for (size_t p = p0; p < p1; ++p)
     for (size_t t = 0; t < args.T; t += tile_width(args.T - t, kMaxTile))
-      with_width<kMaxTile>(tile_width(args.T - t, kMaxTile),
-                 FloatTile<Panel>{args, p, t, args.panels + p * panel_stride, args.act + t * args.K});
+      with_width<kMaxTile>(
+          tile_width(args.T - t, kMaxTile),
+          FloatTile<Panel>{args, p, t, args.panels + p * panel_stride, args.act + t * args.K});
 }

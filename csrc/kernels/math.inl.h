@@ -22,6 +22,4 @@ inline F32x16 f_exp(F32x16 x) {
 }
 
 // x / (1 + e^-x)
-inline F32x16 f_silu(F32x16 x) {
-  return f_div(x, f_add(f_set1(1.0f), f_exp(f_sub(f_zero(), x))));
-}
+inline F32x16 f_silu(F32x16 x) { return f_div(x, f_add(f_set1(1.0f), f_exp(f_sub(f_zero(), x)))); }

@@ -57,7 +57,8 @@ inline void quantize_row_256(const float* x, size_t K, uint32_t* out, size_t w, 
     int sums[16];
     for (size_t i = 0; i < 16; ++i) sums[i] = sum_int8(q + 16 * i, 16);
     for (size_t i = 0; i < 4; ++i)
-      block[(64 + i) * w] = int16_pair(sums[4 * i] + sums[4 * i + 1], sums[4 * i + 2] + sums[4 * i + 3]);
+      block[(64 + i) * w] =
+          int16_pair(sums[4 * i] + sums[4 * i + 1], sums[4 * i + 2] + sums[4 * i + 3]);
     for (size_t i = 0; i < 8; ++i) block[(68 + i) * w] = int16_pair(sums[2 * i], sums[2 * i + 1]);
     block[76 * w] = __builtin_bit_cast(uint32_t, d);
   }

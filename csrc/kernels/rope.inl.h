@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Rotary position embedding in place: (a, b) -> (a c - b s, a s + b c), products rounded before the
-// sum (no FMA), so that plain loops give the same bits on every ISA.
+// Rotary position embedding in place: (a, b) -> (a c - b s, a s + b c). The second product is
+// rounded, the first goes into an FMA, written out: GCC's vectorizer forms fmaddsub from plain sums
+// of products even with -ffp-contract=off.
 inline void rotate(float& a, float& b, float c, float s) {
-  const float x = a * c - b * s;
-  const float y = a * s + b * c;
+  const float x = __builtin_fmaf(a, c, -(b * s));
+  const float y = __builtin_fmaf(a, s, b * c);
   a = x;
   b = y;
 }

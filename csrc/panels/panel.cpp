@@ -69,15 +69,18 @@ struct Layout {
 constexpr Layout kF32 = {{{{1, 4}}}};
 constexpr Layout kF16 = {{{{1, 2}}}};
 constexpr Layout kBF16 = kF16;
-constexpr Layout kQ4_0 = {{{{1, 2}, {4, 4}}}};                                  // d, qs
-constexpr Layout kQ5_0 = {{{{1, 2}, {1, 4}, {4, 4}}},                          // d, qh, qs
-                          q5_0_high_bits<true>, q5_0_high_bits<false>};
-constexpr Layout kQ8_0 = {{{{1, 2}, {8, 4}}}};                                  // d, q
-constexpr Layout kQ4_K = {{{{2, 2}, {12, 1}, {32, 4}}},                        // d dmin, scales, qs
-                          k_scales_to_panel, k_scales_from_panel};
-constexpr Layout kQ5_K = {{{{2, 2}, {12, 1}, {8, 4}, {32, 4}}},                // ..., qh, qs
-                          k_scales_to_panel, k_scales_from_panel};
-constexpr Layout kQ6_K = {{{{32, 4}, {16, 4}, {16, 1}, {1, 2}}}};               // ql, qh, scales, d
+constexpr Layout kQ4_0 = {{{{1, 2}, {4, 4}}}};         // d, qs
+constexpr Layout kQ5_0 = {{{{1, 2}, {1, 4}, {4, 4}}},  // d, qh, qs
+                          q5_0_high_bits<true>,
+                          q5_0_high_bits<false>};
+constexpr Layout kQ8_0 = {{{{1, 2}, {8, 4}}}};           // d, q
+constexpr Layout kQ4_K = {{{{2, 2}, {12, 1}, {32, 4}}},  // d dmin, scales, qs
+                          k_scales_to_panel,
+                          k_scales_from_panel};
+constexpr Layout kQ5_K = {{{{2, 2}, {12, 1}, {8, 4}, {32, 4}}},  // ..., qh, qs
+                          k_scales_to_panel,
+                          k_scales_from_panel};
+constexpr Layout kQ6_K = {{{{32, 4}, {16, 4}, {16, 1}, {1, 2}}}};  // ql, qh, scales, d
 
 constexpr const Layout* kLayouts[] = {
 #define GM_FORMAT(Name, id, values, bytes, Act) &k##Name,

@@ -61,7 +61,9 @@ class StructureCheck {
     bounded(plan_.weights.size(), kMaxPlanItems, "The number of weights");
     bounded(plan_.vocab_size, kMaxWidth, "The vocabulary size");
     format(plan_.layers.size() <= kMaxPlanItems, "Too many layers.");
-    format(plan_.ropes.size() <= kMaxPlanItems, "Too many rope tables.");
+    format(plan_.ropes.size() <= kMaxRopes, "A plan has at most " + text(kMaxRopes) +
+                                                " rope tables. Got " + text(plan_.ropes.size()) +
+                                                ".");
     for (const KvSpec& kv : plan_.layers) {
       bounded(kv.heads, kMaxHeads, "The number of KV heads");
       bounded(kv.head_dim, kMaxHeadDim, "The head size");

@@ -15,6 +15,7 @@ namespace gm {
 
 // Bounds that keep every later product far from overflow; real models are far below them.
 inline constexpr uint64_t kMaxPlanItems = 1u << 18;  // operations, buffers, weights, layers
+inline constexpr uint64_t kMaxRopes = 64;            // each is a table of the whole context
 inline constexpr uint64_t kMaxWidth = 1u << 26;      // values of a row, tokens of a vocabulary
 inline constexpr uint64_t kMaxHeads = 1u << 14;
 inline constexpr uint64_t kMaxHeadDim = 1u << 12;

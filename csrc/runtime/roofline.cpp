@@ -28,8 +28,8 @@ struct Pass {
 
 void read_pass(void* context, size_t worker) noexcept {
   Pass& pass = *static_cast<Pass*>(context);
-  pass.sink += pass.kernels.read_stream(pass.data + worker * pass.bytes_per_worker,
-                                        pass.bytes_per_worker);
+  pass.sink +=
+      pass.kernels.read_stream(pass.data + worker * pass.bytes_per_worker, pass.bytes_per_worker);
 }
 
 void burn_pass(void* context, size_t) noexcept {

@@ -14,7 +14,7 @@ namespace {
 
 inline constexpr int kS8Bias = 128;  // vpdpbusd wants one unsigned operand: weights + 128
 inline constexpr size_t kMaxTile = 12;
-inline constexpr size_t kDirectTokens = 4;  // up to here weights are expanded in registers
+inline constexpr size_t kDirectTokens = 4;   // up to here weights are expanded in registers
 inline constexpr size_t kAttentionRows = 6;  // 6 x 4 accumulators of 32 registers
 
 using F32x16 = __m512;
@@ -99,10 +99,10 @@ inline Bytes64 b_shl(Bytes64 a) {
 // GCC 12 surrounds the destructive dot products of a tile with register copies (a third more
 // instructions: 50 % of the INT8 peak in prefill instead of 60 %); "+v" pins the accumulators.
 #if defined(__GNUC__)
-#define GM_DOT(name, instruction)                                 \
-  inline I32x16 name(I32x16 acc, __m512i w, __m512i a) {          \
+#define GM_DOT(name, instruction)                                    \
+  inline I32x16 name(I32x16 acc, __m512i w, __m512i a) {             \
     __asm__(instruction " %2, %1, %0" : "+v"(acc) : "v"(w), "v"(a)); \
-    return acc;                                                   \
+    return acc;                                                      \
   }
 GM_DOT(dot_u8, "vpdpbusd")
 GM_DOT(dot_s16, "vpdpwssd")

@@ -49,7 +49,9 @@ inline F32x16 f_load_partial(const float* p, size_t n) {  // lanes >= n are 0
   std::memcpy(r.v, p, n * sizeof(float));
   return r;
 }
-inline void f_store_partial(float* p, size_t n, F32x16 a) { std::memcpy(p, a.v, n * sizeof(float)); }
+inline void f_store_partial(float* p, size_t n, F32x16 a) {
+  std::memcpy(p, a.v, n * sizeof(float));
+}
 inline F32x16 f_load_f16(const uint16_t* p) {
   F32x16 r;
   GM_LANES r.v[i] = f16_to_f32(p[i]);
@@ -122,11 +124,13 @@ inline I32x16 i_load(const void* p) {
 }
 inline void i_store(void* p, I32x16 a) { std::memcpy(p, a.v, sizeof a.v); }
 inline I32x16 i_add(I32x16 a, I32x16 b) {  // wraps, as SIMD does
-  GM_LANES a.v[i] = static_cast<int32_t>(static_cast<uint32_t>(a.v[i]) + static_cast<uint32_t>(b.v[i]));
+  GM_LANES a.v[i] =
+      static_cast<int32_t>(static_cast<uint32_t>(a.v[i]) + static_cast<uint32_t>(b.v[i]));
   return a;
 }
 inline I32x16 i_mul(I32x16 a, I32x16 b) {
-  GM_LANES a.v[i] = static_cast<int32_t>(static_cast<uint32_t>(a.v[i]) * static_cast<uint32_t>(b.v[i]));
+  GM_LANES a.v[i] =
+      static_cast<int32_t>(static_cast<uint32_t>(a.v[i]) * static_cast<uint32_t>(b.v[i]));
   return a;
 }
 template <int n>
@@ -203,8 +207,9 @@ inline I32x16 dot_s8(I32x16 acc, Bytes64 w, I32x16 a) {
 }
 // acc + the dot of two int16 pairs per lane.
 inline I32x16 dot_s16(I32x16 acc, I32x16 a, I32x16 b) {
-  GM_LANES acc.v[i] += static_cast<int16_t>(a.v[i] & 0xffff) * static_cast<int16_t>(b.v[i] & 0xffff) +
-                       (a.v[i] >> 16) * (b.v[i] >> 16);
+  GM_LANES acc.v[i] +=
+      static_cast<int16_t>(a.v[i] & 0xffff) * static_cast<int16_t>(b.v[i] & 0xffff) +
+      (a.v[i] >> 16) * (b.v[i] >> 16);
   return acc;
 }
 

@@ -78,7 +78,7 @@ def encode(
 class Conversations:
     """Draws conversations at random from all sources."""
 
-    KINDS: ClassVar = {"talk": 0.36, "story": 0.40, "mixed": 0.14, "task": 0.05, "passage": 0.05}
+    KINDS: ClassVar = {"talk": 0.48, "story": 0.33, "mixed": 0.12, "task": 0.04, "passage": 0.03}
 
     def __init__(self, data: Path, rng: np.random.Generator) -> None:
         self.rng = rng

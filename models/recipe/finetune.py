@@ -2,8 +2,9 @@
 """Fine-tune the pretrained model on conversations, with plain stories mixed in.
 
 The plain stories keep the model able to go on with a text that has no chat template.
-Conversations are padded to one of a few lengths, so that few shapes are compiled and each
-begins at position 0, as it will in use.
+Conversations are packed like the documents of the pretraining, each with its start token, so
+that nothing is spent on padding. The rate goes on where a pretraining that was stopped early
+left off, and falls to nothing.
 """
 
 from __future__ import annotations
@@ -17,52 +18,40 @@ from time import time
 import numpy as np
 import sentencepiece as spm
 import torch
-from chat import IGNORE, Conversations, encode
+from chat import Conversations, encode
 from data import Mixture
 from llama import load
 from muon import optimizers
 from pretrain import Clock, Evaluation, save
 from torch import Tensor
 
-LENGTHS = (64, 256, 512, 1024)
-TOKENS = 4096  # positions in one micro-batch
+ROWS, LENGTH = 4, 1024  # of one micro-batch; as in the last part of pretraining
+TOKENS = ROWS * LENGTH
 
 
 class Batches:
-    """Micro-batches of conversations of like length, or of plain text."""
+    """Micro-batches of conversations, packed one after the other, or of plain text."""
 
     def __init__(self, data: Path, sp: spm.SentencePieceProcessor, seed: int, plain: float) -> None:
         self.rng = np.random.default_rng(seed)
         self.sp, self.plain = sp, plain
         self.talks = Conversations(data, self.rng)
         self.mixture = Mixture(data, sp, seed)
-        self.waiting: dict[int, list[tuple[list[int], list[int]]]] = {n: [] for n in LENGTHS}
+        self.ids: list[int] = []
+        self.targets: list[int] = []
 
     def next(self) -> tuple[Tensor, Tensor]:
         """Inputs and targets of the next micro-batch."""
         if self.rng.random() < self.plain:
-            rows = torch.from_numpy(self.mixture.batch(TOKENS // 512, 512, 1.0))
+            rows = torch.from_numpy(self.mixture.batch(ROWS, LENGTH, 1.0))
             return rows[:, :-1], rows[:, 1:]
-        while True:
+        while len(self.ids) < TOKENS:
             ids, targets = encode(self.sp, self.talks.draw())
-            fits = [n for n in LENGTHS if n >= len(ids)]
-            if not fits:
-                continue
-            queue = self.waiting[fits[0]]
-            queue.append((ids, targets))
-            if len(queue) == TOKENS // fits[0]:
-                self.waiting[fits[0]] = []
-                return self.pad(queue, fits[0])
-
-    @staticmethod
-    def pad(rows: list[tuple[list[int], list[int]]], length: int) -> tuple[Tensor, Tensor]:
-        """Fill up on the right; padding is never a target."""
-        x = torch.zeros(len(rows), length, dtype=torch.int64)
-        y = torch.full((len(rows), length), IGNORE, dtype=torch.int64)
-        for i, (ids, targets) in enumerate(rows):
-            x[i, : len(ids)] = torch.tensor(ids)
-            y[i, : len(ids)] = torch.tensor(targets)
-        return x, y
+            self.ids += ids
+            self.targets += targets
+        x, self.ids = self.ids[:TOKENS], self.ids[TOKENS:]
+        y, self.targets = self.targets[:TOKENS], self.targets[TOKENS:]
+        return torch.tensor(x).view(ROWS, LENGTH), torch.tensor(y).view(ROWS, LENGTH)
 
 
 def train(args: argparse.Namespace) -> None:
@@ -74,7 +63,7 @@ def train(args: argparse.Namespace) -> None:
     base = [[g["lr"] for g in o.param_groups] for o in opts]
     loss_of = torch.compile(model.loss, dynamic=False)
     batches = Batches(args.data, sp, args.seed, args.plain)
-    evaluation, clock, step = Evaluation(args.data, sp, 512), Clock(0.0), 0
+    evaluation, clock, step = Evaluation(args.data, sp, LENGTH), Clock(0.0), 0
     while (progress := clock.used / (60 * args.minutes)) < 1:
         start, total = time(), 0.0
         factor = min(1.0, (step + 1) / 20) * max(0.01, 1 - progress)
@@ -93,7 +82,7 @@ def train(args: argparse.Namespace) -> None:
         step += 1
         line = {"step": step, "progress": round(progress, 4), "loss": round(total, 4)}
         if step % args.save_every == 0:
-            values = evaluation.losses(loss_of, TOKENS // 512)
+            values = evaluation.losses(loss_of, ROWS)
             line |= {f"eval_{k}": round(v, 4) for k, v in values.items()}
             save(args.run / "chat.pt", model, [], dict(line, tokens=step * args.micro * TOKENS))
         with open(args.run / "chat.jsonl", "a", encoding="utf-8") as file:
@@ -108,10 +97,10 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder of the pretraining run")
     parser.add_argument("--base", default="base.pt")
     parser.add_argument("--minutes", type=float, default=14)
-    parser.add_argument("--micro", type=int, default=3, help="micro-batches per step")
-    parser.add_argument("--plain", type=float, default=0.3, help="share of plain text")
-    parser.add_argument("--muon-lr", type=float, default=0.004)
-    parser.add_argument("--adam-lr", type=float, default=0.001)
+    parser.add_argument("--micro", type=int, default=2, help="micro-batches per step")
+    parser.add_argument("--plain", type=float, default=0.35, help="share of plain text")
+    parser.add_argument("--muon-lr", type=float, default=0.007)
+    parser.add_argument("--adam-lr", type=float, default=0.0014)
     parser.add_argument("--weight-decay", type=float, default=0.05)
     parser.add_argument("--save-every", type=int, default=50)
     parser.add_argument("--threads", type=int, default=2)

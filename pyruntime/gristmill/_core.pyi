@@ -101,7 +101,7 @@ class Session:
     position: int  # tokens in the KV cache
     context: int
     max_batch: int
-    memory_bytes: dict[str, int]  # {"kv_cache": ..., "arena": ...}
+    memory_bytes: dict[str, int]  # {"kv_cache": ..., "arena": ..., "rope_tables": ...}
     # Appends T <= max_batch tokens; logits of the last one (of all with all_logits=True).
     # Raises ContextError (does not fit, token out of range, empty) before any compute.
     def forward(self, tokens: NDArray[np.int32]) -> None: ...

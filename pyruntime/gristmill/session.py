@@ -10,6 +10,7 @@ interrupt at any bytecode leaves both in step.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ from .sampling import SamplingParams
 if TYPE_CHECKING:
     from . import _core
     from .model import Model
+
+_STEP = 64  # tokens of the first batch of a prompt; smaller ones would waste the weights' decoding
+_STOP_SECONDS = 1.0  # how long a batch may take where someone may want to stop it
 
 
 class Session:
@@ -102,14 +106,30 @@ class Session:
                 return kept
             kept = min(kept, len(tokens) - 1)  # the last one again: its logits are wanted
             self.truncate(kept)
-            step = self._core.max_batch
-            for start in range(kept, len(tokens), step):
-                if should_stop is not None and should_stop():
-                    break
-                self._forward(tokens[start : start + step])
-                if progress is not None:
-                    progress(self.position, len(tokens))
+            self._prefill(tokens, kept, should_stop, progress)
             return kept
+
+    def _prefill(
+        self,
+        tokens: Sequence[int],
+        start: int,
+        should_stop: Callable[[], bool] | None,
+        progress: Callable[[int, int], object] | None,
+    ) -> None:
+        """Evaluates tokens from `start` on, in batches short enough to be stopped between."""
+        step = self._core.max_batch if should_stop is None else min(_STEP, self._core.max_batch)
+        while start < len(tokens):
+            if should_stop is not None and should_stop():
+                return
+            began = time.perf_counter()
+            batch = tokens[start : start + step]
+            self._forward(batch)
+            start += len(batch)
+            if progress is not None:
+                progress(start, len(tokens))
+            if should_stop is not None:
+                per_second = len(batch) / max(time.perf_counter() - began, 1e-6)
+                step = min(max(int(per_second * _STOP_SECONDS), _STEP), self._core.max_batch)
 
     def append(self, tokens: Sequence[int]) -> None:
         """Adds tokens after the present ones.

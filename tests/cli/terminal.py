@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+_ESCAPES = re.compile(r"\x1b\[[?0-9;]*[A-Za-z]")
 COMMAND = [sys.executable, "-m", "gristmill"]
 
 
@@ -52,7 +53,8 @@ class Terminal:
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             os.execvpe(COMMAND[0], [*COMMAND, *arguments], env)
-        self.output = ""
+        self.raw = ""
+        self.output = ""  # what is not yet expected, without escape sequences
 
     def send(self, text: str) -> None:
         """Types this."""
@@ -88,5 +90,7 @@ class Terminal:
             data = os.read(self._fd, 65536)
         except OSError:  # Linux: the other side is closed
             return False
-        self.output += data.decode(errors="replace")
+        text = data.decode(errors="replace")
+        self.raw += text
+        self.output += _ESCAPES.sub("", text)
         return bool(data)

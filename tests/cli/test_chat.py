@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -77,34 +78,35 @@ def test_ctrl_c_ends_the_answer_and_ctrl_d_the_program(tmp_path: Path, term: str
     env = environment(TERM=term, XDG_STATE_HOME=str(tmp_path), PROMPT_TOOLKIT_NO_CPR="1")
     terminal = Terminal("chat", "--temp", "1.5", "--stats", env=env)
     terminal.expect("/help lists commands")
-    terminal.expect(">>> ")
+    terminal.expect(">>>")
     terminal.send("Tell me a very long story about a dragon.\r")
     terminal.expect("dragon.*?\n.*?[a-z]{2,}")
     terminal.send("\x03")
     shown = terminal.expect("ended by [a-z]+")
     assert shown.endswith(("ended by cancelled", "ended by stop"))
-    terminal.expect(">>> ")
+    terminal.expect(">>>")
+    time.sleep(0.3)  # Python's input() misses a signal between the prompt and its read
     terminal.send("\x03")  # at the prompt it clears the line
-    terminal.expect(">>> ")
+    terminal.expect(">>>")
     terminal.send("/stats\r")
     terminal.expect("kernels")
-    terminal.expect(">>> ")
+    terminal.expect(">>>")
     terminal.send("\x04")
     assert terminal.end() == 0
     if term == "xterm":
         assert "dragon" in (tmp_path / "gristmill" / "history").read_text()
     else:
-        assert "\x1b" not in terminal.output
+        assert "\x1b" not in terminal.raw
 
 
 def test_several_lines_by_alt_enter_and_backslash(tmp_path: Path) -> None:
     env = environment(XDG_STATE_HOME=str(tmp_path), PROMPT_TOOLKIT_NO_CPR="1")
     terminal = Terminal("chat", *OPTIONS, env=env)
-    terminal.expect(">>> ")
+    terminal.expect(">>>")
     terminal.send("first\x1b\rsecond\\\rthird\r")
-    terminal.expect("third.*>>> ")
+    terminal.expect("third.*>>>")
     terminal.send(f"/save {tmp_path}/talk.json\r")
-    terminal.expect("Saved 2 messages")
+    terminal.expect("Saved 2 messages.*>>>")
     terminal.send("\x04")
     assert terminal.end() == 0
     messages = json.loads((tmp_path / "talk.json").read_text())["messages"]
@@ -114,8 +116,6 @@ def test_several_lines_by_alt_enter_and_backslash(tmp_path: Path) -> None:
 def test_ctrl_c_outside_an_answer_is_130() -> None:
     terminal = Terminal("run", "-", env=environment())
     terminal.expect("", 5)
-    import time
-
     time.sleep(1.0)  # it waits for the prompt on its standard input
     terminal.send("\x03")
     assert terminal.end() == 130

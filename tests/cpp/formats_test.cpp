@@ -118,7 +118,7 @@ GM_TEST(any_bits_decode) {
 
 GM_TEST(odd_floats_encode) {
   const float inf = std::numeric_limits<float>::infinity();
-  const float odd[] = {inf,   -inf,  std::nanf(""), 0.0f, -0.0f, 1e-45f, -1e-40f,
+  const float odd[] = {inf,   -inf,   std::nanf(""), 0.0f, -0.0f, 1e-45f,  -1e-40f,
                        3e38f, -3e38f, 1e30f,         1.0f, -1.0f, 65504.0f};
   for (size_t f = 0; f < gm::kFormatCount; ++f) {
     const auto format = static_cast<Format>(f);

@@ -17,7 +17,7 @@ struct Shared {
   std::atomic<size_t> errors{0};
   std::vector<size_t> done = {};     // by chunk: how often it was worked on
   std::vector<size_t> written = {};  // by worker: the round it is in; plain on purpose
-  size_t completions = 0;       // plain: only the last to arrive writes it
+  size_t completions = 0;            // plain: only the last to arrive writes it
 };
 
 void count_and_take(void* context, size_t worker) noexcept {

@@ -18,7 +18,8 @@ CPP_SUFFIXES = {".cpp", ".h", ".def", ".mm", ".metal"}
 PYTHON_SUFFIXES = {".py", ".pyi"}
 
 _NOISE = re.compile(
-    r"""R"(?P<tag>[^(\s]*)\(.*?\)(?P=tag)"|//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])+'""",
+    r'''R"(?P<tag>[^(\s]*)\(.*?\)(?P=tag)"'''
+    r"""|//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])+'""",
     re.DOTALL,
 )
 _DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", re.MULTILINE)

@@ -27,8 +27,8 @@ ALLOWED_ACROSS = {("gguf", "formats")}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.MULTILINE)
 MODEL_NAMES = re.compile(
-    r"\b(llama(?!\.cpp|2\.c)|tinyllama|qwen|gemma|mi[sx]tral|phi-?[1-9]|falcon|gpt-?2|gptneox|starcoder"
-    r"|deepseek|mamba|rwkv|bert|olmo|granite|cohere)",
+    r"\b(llama(?!\.cpp|2\.c)|tinyllama|qwen|gemma|mi[sx]tral|phi-?[1-9]|falcon|gpt-?2|gptneox"
+    r"|starcoder|deepseek|mamba|rwkv|bert|olmo|granite|cohere)",
     re.IGNORECASE,
 )
 ARCHITECTURE_TEST = re.compile(r"\barch(?:itecture)?(?:_name)?\s*(?:==|!=|\bin\s*[(\[{])")

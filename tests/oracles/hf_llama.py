@@ -8,6 +8,8 @@ multiplies. GGUF stores q and k rows so that RoPE turns neighbours (2i, 2i + 1);
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,10 +107,67 @@ def llama_from_gguf(path: Path) -> LlamaForCausalLM:
     return model
 
 
-def hf_logits(model: LlamaForCausalLM, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Logits [T, V] of one sequence."""
+def _int8(block: int) -> Callable[..., Any]:
+    """A hook that rounds a layer's input to INT8 with one scale per block of values."""
     import torch
 
-    with torch.no_grad():
+    def hook(_: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        x = inputs[0].reshape(-1, block)
+        scale = x.abs().amax(-1, keepdim=True) / 127
+        inverse = torch.where(scale > 0, 1 / scale, 0)
+        return ((torch.round(x * inverse) * scale).reshape(inputs[0].shape),)
+
+    return hook
+
+
+@contextlib.contextmanager
+def _imitation(model: LlamaForCausalLM, path: Path) -> Iterator[None]:
+    """Rounds what the numerics contract rounds: keys and values to F16, activations to INT8.
+
+    Keys are rounded behind RoPE. Activations have one scale per 32 values before weights of
+    32-blocks, per 256 before super-blocks, and stay as they are before F32, F16 and BF16.
+    """
+    from transformers.models.llama import modeling_llama
+
+    rotate = modeling_llama.apply_rotary_pos_emb
+
+    def rotate_and_round(q: Any, k: Any, *args: Any, **kwargs: Any) -> Any:
+        q, k = rotate(q, k, *args, **kwargs)
+        return q, k.half().float()
+
+    hooks = [
+        layer.self_attn.v_proj.register_forward_hook(lambda _, __, v: v.half().float())
+        for layer in model.model.layers
+    ]
+    types = {t.name: t.tensor_type for t in gguf.GGUFReader(path).tensors if len(t.shape) == 2}
+    output = types.get("output.weight", types.pop("token_embd.weight"))
+    for name, kind in (types | {"output.weight": output}).items():
+        block = gguf.GGML_QUANT_SIZES[kind][0]
+        if block > 1:
+            module = model.get_submodule(_name(name).removesuffix(".weight"))
+            hooks.append(module.register_forward_pre_hook(_int8(block)))
+    modeling_llama.apply_rotary_pos_emb = rotate_and_round
+    try:
+        yield
+    finally:
+        modeling_llama.apply_rotary_pos_emb = rotate
+        for hook in hooks:
+            hook.remove()
+
+
+def hf_logits(
+    model: LlamaForCausalLM, tokens: NDArray[np.int32], imitate: Path | None = None
+) -> NDArray[np.float32]:
+    """Logits [T, V] of one sequence.
+
+    Args:
+        model: from llama_from_gguf.
+        tokens: [T] i32.
+        imitate: the GGUF file, to round what our numerics contract rounds; None: plain F32.
+    """
+    import torch
+
+    rounding = contextlib.nullcontext() if imitate is None else _imitation(model, imitate)
+    with torch.no_grad(), rounding:
         output = model(torch.from_numpy(tokens.astype(np.int64))[None])
     return output.logits[0].numpy()

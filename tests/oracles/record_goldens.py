@@ -4,7 +4,8 @@
     pip install ".[oracles]" && python tests/oracles/record_goldens.py
 
 The file holds, per tiny model, the SHA-256 of the weights that random_model writes and the logits
-that transformers computes for it. Record again only when the models themselves change.
+that transformers computes for it, plainly and with keys and values rounded to F16. Record again
+only when the models themselves change.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in TINY:
             path = write_tiny(Path(folder), name)
-            arrays[f"{name}.logits"] = hf_logits(llama_from_gguf(path), TOKENS)
+            model = llama_from_gguf(path)
+            arrays[f"{name}.exact"] = hf_logits(model, TOKENS)
+            arrays[f"{name}.f16_cache"] = hf_logits(model, TOKENS, imitate=path)
             arrays[f"{name}.sha256"] = np.array(digest(path))
     TARGET.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(TARGET, **arrays)

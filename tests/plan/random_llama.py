@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import gguf
 import numpy as np
 from numpy.typing import NDArray
+
+import gguf
 
 Array = NDArray[np.float64]
 

@@ -16,7 +16,7 @@ from gristmill.architectures import build_plan
 from gristmill.gguf import File
 
 MakeFile = Callable[[Tiny], Path]
-BIG = Tiny(dim=256, ffn=512, heads=6, kv_heads=3, head_dim=24, vocab=333, layers=2, context=1024,
+BIG = Tiny(dim=256, ffn=512, heads=6, kv_heads=3, head_dim=32, vocab=333, layers=2, context=1024,
            weights="Q8_0")  # fmt: skip
 
 

@@ -201,7 +201,9 @@ def test_a_newer_generation_ends_the_older(session: Session) -> None:
 
 
 def test_statistics_count(model: Model, session: Session) -> None:
-    first = session.generate(PROMPT, max_tokens=10, sampling=SamplingParams(seed=9))
+    first = session.generate(
+        PROMPT, max_tokens=10, sampling=SamplingParams(seed=9), ignore_eos=True
+    )
     list(first)
     stats = first.stats
     assert stats.prompt_tokens == len(model.encode(PROMPT))

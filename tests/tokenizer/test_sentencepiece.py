@@ -101,7 +101,10 @@ def test_unigram_with_its_normalization(make_tokenizer: ModuleType) -> None:
         assert tokenizer.encode(text, add_special=False) == library.encode(text)
 
 
-@pytest.mark.parametrize("table", [b"", b"\x01", b"\xff\xff\xff\x7fabcd", b"\x05\0\0\0abcdefgh"])
+@pytest.mark.parametrize(
+    "table",
+    [b"", b"\4\0\0\0\xff\xff\xff\x7fa\0", b"\x01", b"\xff\xff\xff\x7fabcd", b"\x05\0\0\0abcdefgh"],
+)
 def test_a_broken_normalization_table_is_refused(
     spm_metadata: dict[str, Any], table: bytes
 ) -> None:

@@ -15,5 +15,7 @@ struct KScalesPanel {
   }
   I32x16 scale(int j) const { return i_load_u8(scales[j]); }
   // int16 pairs (min 2 i, min 2 i + 1), to be multiplied with a pair of sums of 32.
-  I32x16 min_pair(int i) const { return i_pair16(i_load_u8(mins[2 * i]), i_load_u8(mins[2 * i + 1])); }
+  I32x16 min_pair(int i) const {
+    return i_pair16(i_load_u8(mins[2 * i]), i_load_u8(mins[2 * i + 1]));
+  }
 };

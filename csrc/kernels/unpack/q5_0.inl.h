@@ -9,6 +9,7 @@ struct Q5_0Panel {
   Bytes64 line(int c) const {
     const Bytes64 packed = b_load(block + 96 + (c % 4) * 64);
     const Bytes64 q = b_and(c < 4 ? packed : b_shr<4>(packed), b_set1(15));
-    return s8_operand(b_sub(b_or_and(q, b_bit_to_4(b_load(block + 32), c), b_set1(16)), b_set1(16)));
+    return s8_operand(
+        b_sub(b_or_and(q, b_bit_to_4(b_load(block + 32), c), b_set1(16)), b_set1(16)));
   }
 };

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+from gristmill import _core
 from gristmill.architectures.plan import Plan
 from gristmill.errors import FormatError, ShapeError, UnsupportedError
 
@@ -71,6 +72,8 @@ def build_plan(file: Source, *, context: int | None = None) -> Plan:
 def _compared(plan: Plan, tensors: Mapping[str, Tensor]) -> Plan:
     """The plan with what it leaves unread, if all it reads is there in the right shape."""
     problems = []
+    kinds = {name: status for name, _, _, _, status in _core.tensor_types()}
+    foreign = []
     for weight in plan.weights:
         tensor = tensors.get(weight.name)
         if tensor is None:
@@ -79,11 +82,18 @@ def _compared(plan: Plan, tensors: Mapping[str, Tensor]) -> Plan:
             problems.append(
                 f"{weight.name!r} has shape {list(tensor.shape)}, expected {list(weight.shape)}"
             )
+        elif kinds[tensor.type] != "supported":
+            foreign.append(f"{weight.name!r} has type {tensor.type}")
     if problems:
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise ShapeError(
             "[tensors] The tensors must be those that the metadata describe: "
             f"{'; '.join(problems[:_SHOWN])}{more}."
+        )
+    if foreign:
+        raise UnsupportedError(
+            f"[tensors] Every tensor needs a type with kernels. Got {len(foreign)} without: "
+            f"{'; '.join(foreign[:_SHOWN])}."
         )
     read = {weight.name for weight in plan.weights}
     unused = tuple(name for name in tensors if name not in read)

@@ -35,6 +35,10 @@ class Tensor(Protocol):
     def shape(self) -> tuple[int, ...]:
         """Rows first."""
 
+    @property
+    def type(self) -> str:
+        """Such as "Q4_K"."""
+
 
 class Source(Protocol):
     """The part of `gristmill.gguf.File` that a plan is built from."""

@@ -223,7 +223,7 @@ class Plan:
         for i, buffer in enumerate(self.buffers):
             rows = max_batch if buffer.rows == "batch" else logits_rows
             numbers = buffer.width if buffer.kind == "f32" else 0
-            numbers += sum(_ACT_DWORDS[kind](buffer.width) for kind in kinds.get(i, ()))
+            numbers += sum(_act_dwords(kind, buffer.width) for kind in kinds.get(i, ()))
             slots[buffer.slot] = max(slots.get(buffer.slot, 0), 4 * rows * numbers)
         return sum(slots.values()) + 4 * logits_rows * self.vocab_size
 
@@ -304,9 +304,13 @@ class Plan:
 
 _BUFFER_READS = {"x", "q", "k", "v", "gate", "up"}
 _BUFFER_WRITES = {"out", "outs"}
-# Dwords of one token's activations by block size; see csrc/formats/activation.h.
-_ACT_DWORDS = {
-    1: lambda k: k,
-    32: lambda k: k // 32 * 10,
-    256: lambda k: k // 256 * 77,
-}
+
+
+def _act_dwords(block: int, width: int) -> int:
+    """Dwords of one token's activations for weights in blocks of `block` values.
+
+    See csrc/formats/activation.h.
+    """
+    if block == 1:
+        return width
+    return width // 256 * 77 if block == 256 else width // 32 * 10

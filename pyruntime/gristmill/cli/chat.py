@@ -86,19 +86,17 @@ def loop(talk: Conversation, read_line: Callable[[], str]) -> int:
     while True:
         try:
             line = read_line().strip()
+            if line.startswith("/"):
+                if not talk.command(line):
+                    return 0
+            elif line:
+                talk.answer(line)
         except EOFError:
             return 0
         except KeyboardInterrupt:
             if not is_terminal(sys.stdin):
                 raise
-            continue
-        if not line:
-            continue
-        if line.startswith("/"):
-            if not talk.command(line):
-                return 0
-        else:
-            talk.answer(line)
+            note("")
 
 
 class Conversation:
@@ -133,9 +131,11 @@ class Conversation:
             with _cancel_on_interrupt(generation):
                 for piece in generation:
                     writer.write(piece.text)
-        except GristmillError as error:
+        except (GristmillError, KeyboardInterrupt) as error:
             writer.end_line()
             self.messages.pop()
+            if isinstance(error, KeyboardInterrupt):  # the second Ctrl-C
+                raise
             note(f"gristmill: {error}")
             return
         writer.end_line()

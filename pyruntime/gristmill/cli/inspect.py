@@ -133,7 +133,8 @@ def _text(file: File, key: str) -> str:
     """A metadata value for the table, abbreviated."""
     kind = file.metadata.type(key)
     if not kind.startswith("array"):
-        return _cut(_safe(str(file.metadata[key])))
+        value = file.metadata[key]
+        return f"{value:.7g}" if kind == "float32" else _cut(_safe(str(value)))
     length = file.metadata.length(key)
     shown = ", ".join(_cut(_safe(repr(item)), 24) for item in _items(file, key))
     return f"[{shown}{', ...' if length > _SHOWN_ITEMS else ''}] ({length})"

@@ -168,20 +168,36 @@ class SentencePieceTokenizer(Tokenizer):
         return self._tokens[token]
 
 
+def _is_charsmap(table: bytes) -> bool:
+    """Whether every walk through a normalization table stays inside of it.
+
+    The library follows its trie without checks in some versions, so a hostile file could make it
+    read anywhere. Layout: u32 size, a double-array trie of u32 units, NUL-terminated replacements.
+    """
+    size = int.from_bytes(table[:4], "little")
+    texts = table[4 + size :]
+    if size == 0 or size % 4 or not texts.endswith(b"\0"):
+        return False
+    units = np.frombuffer(table, "<u4", size // 4, 4).astype(np.int64)
+    is_value = units >> 31 == 1
+    if (units[is_value] & 0x7FFFFFFF >= len(texts)).any():
+        return False
+    # A node's children lie at its place ^ its offset ^ their byte.
+    offsets = (units >> 10) << ((units & 0x200) >> 6)
+    children = (np.arange(len(units)) ^ offsets) | 0xFF
+    return bool((children[~is_value] < len(units)).all())
+
+
 def _charsmap(metadata: Mapping[str, Any]) -> bytes:
     value = metadata.get(PREFIX + "precompiled_charsmap")
     if value is None:
         return b""
-    try:
-        array = np.asarray(value)
-        # The library trusts the first length; an entry is four bytes.
-        table = array.astype(np.uint8, casting="unsafe").tobytes() if array.ndim == 1 else b""
-    except (TypeError, ValueError):
-        table = b""
-    size = struct.unpack("<I", table[:4])[0] if len(table) >= 4 else 0
-    if size == 0 or size % 4 or size + 4 >= len(table) or array.dtype.itemsize != 1:
-        raise metadata_error("precompiled_charsmap", "is no SentencePiece normalization table.")
-    return table
+    array = np.asarray(value)
+    if array.ndim == 1 and array.dtype in (np.int8, np.uint8):
+        table = array.tobytes()
+        if _is_charsmap(table):
+            return table
+    raise metadata_error("precompiled_charsmap", "is no SentencePiece normalization table.")
 
 
 def build(

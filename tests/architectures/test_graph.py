@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""The builder and its fusions, on graphs that no architecture here makes."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from gristmill.architectures.graph import Graph, Heads, Value
+from gristmill.architectures.lower import lower
+from gristmill.architectures.plan import Linear, Plan, RmsNorm, Rope, RopeStore
+from gristmill.errors import FormatError, ShapeError, UnsupportedError
+
+HEADS = Heads(heads=2, kv_heads=1, head_dim=4)
+ROWS = {"q": 8, "k": 4, "v": 4, "o": 8, "gate": 12, "up": 12, "down": 8}
+
+
+def start() -> tuple[Graph, Value]:
+    g = Graph(rows=ROWS, eps=1e-6)
+    return g, g.embed("emb", vocab_size=9, width=8)
+
+
+def finish(g: Graph, x: Value) -> Plan:
+    g.logits(g.rms_norm(g.select_rows(x), "last"), "out", vocab_size=9)
+    return lower(g, architecture="test", vocab_size=9, context=16)
+
+
+def names(plan: Plan) -> list[str]:
+    return [op.op for op in plan.ops]
+
+
+def test_parallel_halves_share_a_norm_and_add_in_place() -> None:
+    """Attention and feed-forward from one norm, both added to x."""
+    g, x = start()
+    h = g.rms_norm(x, "norm")
+    q, k, v = g.linear(h, "q", "k", "v")
+    a = g.attention(q, k, v, layer=0, heads=HEADS)
+    gate, up = g.linear(h, "gate", "up")
+    x = g.add(x, *g.linear(a, "o"))
+    x = g.add(x, *g.linear(g.swiglu(gate, up), "down"))
+    plan = finish(g, x)
+    assert names(plan).count("rms_norm") == 2
+    linears = [op for op in plan.ops if isinstance(op, Linear)]
+    assert [op.accumulate for op in linears] == [False, False, True, True]
+    assert linears[0].act == linears[1].act
+    assert linears[2].outs == linears[3].outs == (0,)
+    stores = [op for op in plan.ops if isinstance(op, RopeStore)]
+    assert [op.rope for op in stores] == [None]
+
+
+def test_a_norm_that_others_read_also_writes_numbers() -> None:
+    g, x = start()
+    h = g.rms_norm(x, "norm")
+    h = g.add(h, *g.linear(h, "o"))
+    plan = finish(g, h)
+    norm = plan.ops[1]
+    assert isinstance(norm, RmsNorm)
+    assert norm.act is not None
+    assert norm.out is not None
+
+
+def test_buffers_that_live_together_have_slots_of_their_own() -> None:
+    g, x = start()
+    for i in range(3):
+        gate, up = g.linear(g.rms_norm(x, f"norm{i}"), "gate", "up")
+        x = g.add(x, *g.linear(g.swiglu(gate, up), "down"))
+    plan = finish(g, x)
+    lives: dict[int, list[int]] = {}
+    for i, op in enumerate(plan.to_dict()["ops"]):
+        for key in ("x", "act", "out", "outs", "gate", "up"):
+            value = op.get(key)
+            for buffer in value if isinstance(value, tuple) else (value,):
+                if buffer is not None:
+                    lives.setdefault(buffer, []).append(i)
+    for a, b in itertools.combinations(lives, 2):
+        if plan.buffers[a].slot == plan.buffers[b].slot:
+            assert max(lives[a]) < min(lives[b]) or max(lives[b]) < min(lives[a]), (a, b)
+    assert len({buffer.slot for buffer in plan.buffers}) < len(plan.buffers) / 2
+
+
+def test_ropes_and_weights_are_listed_once() -> None:
+    g, x = start()
+    rope = Rope(10000.0, 4, 1.0, g.vector("factors", 2))
+    for layer in range(2):
+        q, k, v = g.linear(g.rms_norm(x, "norm"), "q", "k", "v")
+        q, k = g.rope(q, k, rope, neox=True)
+        x = g.add(x, *g.linear(g.attention(q, k, v, layer=layer, heads=HEADS, window=3), "o"))
+    plan = finish(g, x)
+    assert plan.ropes == (rope,)
+    assert [w.name for w in plan.weights].count("q.weight") == 1
+    assert all(op.neox for op in plan.ops if isinstance(op, RopeStore))
+
+
+def test_sums_that_cannot_be_fused_are_refused() -> None:
+    g, x = start()
+    y = g.add(x, g.rms_norm(x, "norm"))
+    with pytest.raises(UnsupportedError, match="linear layer"):
+        finish(g, y)
+    g, x = start()
+    y = g.add(x, *g.linear(g.rms_norm(x, "norm"), "o"))
+    z = g.add(y, *g.linear(g.rms_norm(x, "norm"), "o"))  # x is read after it was added to
+    with pytest.raises(UnsupportedError, match="reads afterwards"):
+        finish(g, z)
+
+
+def test_rotated_values_are_not_read_twice() -> None:
+    g, x = start()
+    q, k, v = g.linear(g.rms_norm(x, "norm"), "q", "k", "v")
+    turned, k = g.rope(q, k, Rope(10000.0, 4, 1.0, None))
+    x = g.add(q, *g.linear(g.attention(turned, k, v, layer=0, heads=HEADS), "o"))
+    with pytest.raises(UnsupportedError, match="rotated"):
+        finish(g, x)
+
+
+def test_widths_are_checked_at_once() -> None:
+    g, x = start()
+    q, k, v = g.linear(x, "q", "k", "v")
+    with pytest.raises(ShapeError, match="fit the heads"):
+        g.attention(k, q, v, layer=0, heads=HEADS)
+    with pytest.raises(ShapeError, match="alike"):
+        g.add(q, k)
+    with pytest.raises(ShapeError, match="alike"):
+        g.swiglu(q, k)
+    with pytest.raises(ShapeError, match="role"):
+        g.linear(x, "blk.0.mystery")
+    g.attention(q, k, v, layer=0, heads=HEADS)
+    with pytest.raises(FormatError, match="twice"):
+        g.attention(q, k, v, layer=0, heads=HEADS)

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: MIT
+// The matrix: every kernel of every ISA level that this CPU runs gives the bits of the scalar
+// level, on random and on adversarial input; and the scalar level is right, against double
+// precision.
+#include "kernels/kernel_table.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <functional>
+
+#include "check.h"
+#include "formats/activation.h"
+#include "levels.h"
+#include "panels/panel.h"
+
+namespace {
+
+using gm::ActKind;
+using gm::Format;
+using gm::KernelTable;
+using gm::test::activations;
+using gm::test::Aligned;
+using gm::test::Input;
+using gm::test::kInputs;
+using gm::test::levels;
+using gm::test::same_bits;
+
+// Blocks whose codes and sub-block scales are random or all ones; f16 scales finite, of the kind
+// that `input` asks for.
+std::vector<uint8_t> weight_rows(Format format, size_t rows, size_t K, Input input,
+                                 std::mt19937& rng) {
+  const gm::TypeInfo info = gm::type_info(format);
+  const size_t blocks = rows * (K / info.block_values);
+  std::vector<uint8_t> bytes(blocks * info.block_bytes);
+  if (info.block_values == 1) {
+    std::vector<float> x = activations(input, rows * K, rng);
+    gm::encode_row(format)(x.data(), bytes.data(), x.size());
+    return bytes;
+  }
+  for (uint8_t& byte : bytes) byte = input == Input::Largest ? 0xff : static_cast<uint8_t>(rng());
+  const auto put_scale = [&](size_t at) {
+    uint16_t d = static_cast<uint16_t>(0x2000 + rng() % 0x400);
+    if (input == Input::Zero) d = 0;
+    if (input == Input::Largest) d = 0x7bff;  // 65504
+    if (input == Input::Denormal) d = static_cast<uint16_t>(1 + rng() % 3);
+    if (input == Input::Mixed && rng() % 2 == 0) d |= 0x8000;
+    std::memcpy(bytes.data() + at, &d, 2);
+  };
+  for (size_t b = 0; b < blocks; ++b) {
+    const size_t block = b * info.block_bytes;
+    put_scale(block + (format == Format::Q6_K ? 208 : 0));
+    if (format == Format::Q4_K || format == Format::Q5_K) put_scale(block + 2);
+  }
+  return bytes;
+}
+
+struct Problem {
+  Format format;
+  size_t rows, K;
+  std::vector<uint8_t> weights, panels;
+  std::vector<float> x;
+
+  Problem(Format f, size_t r, size_t k, size_t T, Input input, uint32_t seed)
+      : format(f), rows(r), K(k), panels(gm::packed_bytes(f, r, k)) {
+    std::mt19937 rng(seed);
+    weights = weight_rows(f, r, k, input, rng);
+    x = activations(input, T * k, rng);
+    gm::pack_panels(f, weights.data(), r, k, panels.data(), 0, panel_count());
+  }
+  size_t panel_count() const { return (rows + gm::kPanelRows - 1) / gm::kPanelRows; }
+
+  std::vector<uint32_t> quantize(const KernelTable& kernels, size_t T) const {
+    const ActKind kind = gm::type_info(format).act;
+    std::vector<uint32_t> act(gm::act_dwords(kind, K) * T);
+    gm::QuantizeArgs args{x.data(), K, T, K, {}};
+    args.act[static_cast<size_t>(kind)] = act.data();
+    kernels.quantize(args, 0, T);  // at most T tiles
+    return act;
+  }
+  // [T, rows], starting from `start` when accumulating.
+  std::vector<float> run(const KernelTable& kernels, size_t T, bool accumulate = false) const {
+    const std::vector<uint32_t> act = quantize(kernels, T);
+    const size_t stride = rows + 3;
+    std::vector<float> out(T * stride, 0.5f);
+    Aligned scratch(kernels.linear_scratch_bytes(T));
+    const gm::LinearArgs args{panels.data(), rows,   K,          act.data(),    T,
+                              out.data(),    stride, accumulate, scratch.data()};
+    for (size_t p = 0; p < panel_count(); ++p)
+      kernels.linear[static_cast<size_t>(format)](args, p, p + 1);
+    return out;
+  }
+};
+
+size_t some_K(Format format, size_t steps) {
+  const size_t block = gm::type_info(format).block_values;
+  return block == 1 ? 37 * steps : block == 32 ? 32 * (8 * steps + 3) : 256 * steps;
+}
+
+}  // namespace
+
+GM_TEST(linear_is_the_same_on_every_level) {
+  for (size_t f = 0; f < gm::kFormatCount; ++f) {
+    for (const Input input : kInputs) {
+      const Format format = static_cast<Format>(f);
+      const Problem problem(format, 37, some_K(format, 2), 31, input, static_cast<uint32_t>(f));
+      for (const size_t T : {1u, 2u, 3u, 4u, 5u, 8u, 13u, 31u}) {
+        const std::vector<float> expected = problem.run(*levels()[0], T, T % 2 == 1);
+        for (const KernelTable* level : levels()) {
+          if (same_bits(problem.run(*level, T, T % 2 == 1), expected)) continue;
+          gm::test::fail(__FILE__, __LINE__,
+                         std::string(gm::type_info(format).name) + " differs on " + level->name);
+        }
+      }
+    }
+  }
+}
+
+GM_TEST(a_token_does_not_depend_on_its_batch) {
+  for (size_t f = 0; f < gm::kFormatCount; ++f) {
+    const Format format = static_cast<Format>(f);
+    const Problem problem(format, 20, some_K(format, 1), 17, Input::Random, 5);
+    for (const KernelTable* level : levels()) {
+      const std::vector<float> all = problem.run(*level, 17);
+      const std::vector<float> first = problem.run(*level, 1);
+      CHECK(std::equal(first.begin(), first.begin() + 20, all.begin()));
+    }
+  }
+}
+
+// The INT8 activations cost about 1 part in 250 of each product, at random signs; the sum of the
+// magnitudes bounds it. F32, F16 and BF16 keep f32 activations.
+GM_TEST(linear_is_right) {
+  for (size_t f = 0; f < gm::kFormatCount; ++f) {
+    const Format format = static_cast<Format>(f);
+    const gm::TypeInfo info = gm::type_info(format);
+    const Problem problem(format, 21, some_K(format, 3), 2, Input::Random, 11);
+    const std::vector<float> out = problem.run(*levels()[0], 2);
+    const double tolerance = info.block_values == 1 ? 1e-6 : 1.0 / 250;
+    std::vector<float> row(problem.K);
+    for (size_t r = 0; r < problem.rows; ++r) {
+      const size_t row_bytes = problem.K / info.block_values * info.block_bytes;
+      gm::decode_row(format)(problem.weights.data() + r * row_bytes, row.data(), problem.K);
+      for (size_t t = 0; t < 2; ++t) {
+        double sum = 0.0, magnitude = 0.0;
+        for (size_t k = 0; k < problem.K; ++k) {
+          const double product = double{row[k]} * double{problem.x[t * problem.K + k]};
+          sum += product;
+          magnitude += std::fabs(product);
+        }
+        const double got = double{out[t * (problem.rows + 3) + r]};
+        CHECK(std::fabs(got - sum) <= tolerance * magnitude);
+      }
+    }
+  }
+}
+
+GM_TEST(rows_beyond_the_matrix_are_not_written) {
+  for (const KernelTable* level : levels()) {
+    const Problem problem(Format::Q8_0, 17, 256, 13, Input::Random, 3);
+    const std::vector<float> out = problem.run(*level, 13);
+    for (size_t t = 0; t < 13; ++t)
+      for (size_t i = 17; i < 20; ++i) CHECK_EQ(out[t * 20 + i], 0.5f);
+  }
+}
+
+GM_TEST(quantized_values_are_nearest) {
+  std::mt19937 rng(9);
+  for (const Input input : kInputs) {
+    const Problem problem(Format::Q8_0, 16, 256, 1, input, 13);
+    for (const KernelTable* level : levels()) {
+      const std::vector<uint32_t> act = problem.quantize(*level, 1);
+      for (size_t b = 0; b < 8; ++b) {
+        const uint32_t* block = act.data() + b * gm::kAct32Dwords;
+        float d;
+        std::memcpy(&d, block + 9, 4);
+        int sum = 0;
+        for (size_t i = 0; i < 32; ++i) {
+          const int q = static_cast<int8_t>(block[i / 4] >> (8 * (i % 4)));
+          sum += q;
+          const float x = problem.x[b * 32 + i];
+          if (d != 0.0f)
+            CHECK(std::fabs(double{x} - double{d} * q) <= double{d} * 0.5001);
+          else
+            CHECK(std::fabs(x) <= 1e-30f);
+        }
+        CHECK_EQ(static_cast<int32_t>(block[8]), -128 * sum);
+      }
+    }
+  }
+}
+
+namespace {
+
+// Runs `kernel` on every level and compares the output with the scalar level's.
+void compare(const char* what,
+             const std::function<std::vector<float>(const KernelTable&)>& kernel) {
+  const std::vector<float> expected = kernel(*levels()[0]);
+  for (const KernelTable* level : levels())
+    if (!same_bits(kernel(*level), expected))
+      gm::test::fail(__FILE__, __LINE__, std::string(what) + " differs on " + level->name);
+}
+
+}  // namespace
+
+GM_TEST(norm_and_activation_are_the_same_on_every_level) {
+  std::mt19937 rng(21);
+  for (const size_t K : {1u, 15u, 16u, 40u, 256u, 771u}) {
+    for (const Input input : kInputs) {
+      const std::vector<float> x = activations(input, 3 * K, rng);
+      const std::vector<float> w = activations(Input::Random, K, rng);
+      compare("rms_norm", [&](const KernelTable& kernels) {
+        std::vector<float> row(K), out(3 * K);
+        const gm::RmsNormArgs args{
+            {x.data(), K, 3, K, {}}, w.data(), 1e-5f, row.data(), out.data(), K};
+        kernels.rms_norm(args, 0, 3);
+        return out;
+      });
+      compare("swiglu", [&](const KernelTable& kernels) {
+        std::vector<float> row(K), out(K);
+        gm::SwigluArgs args{{x.data(), K, 1, K, {}}, x.data() + K, K, row.data()};
+        args.quant.act[0] = reinterpret_cast<uint32_t*>(out.data());
+        kernels.swiglu(args, 0, 1);
+        return out;
+      });
+    }
+  }
+}
+
+GM_TEST(swiglu_is_right) {
+  for (const KernelTable* level : levels()) {
+    std::vector<float> gate, up(64, 1.0f), row(64), out(64);
+    for (int i = 0; i < 64; ++i) gate.push_back(static_cast<float>(i - 32) * 3.1f);
+    gm::SwigluArgs args{{gate.data(), 64, 1, 64, {}}, up.data(), 64, row.data()};
+    args.quant.act[0] = reinterpret_cast<uint32_t*>(out.data());
+    level->swiglu(args, 0, 1);
+    for (size_t i = 0; i < 64; ++i) {
+      const double g = gate[i];
+      const double expected = g / (1.0 + std::exp(-g));
+      CHECK(std::fabs(double{out[i]} - expected) <= 3e-7 * std::fabs(expected) + 1e-30);
+    }
+  }
+}
+
+GM_TEST(rope_is_the_same_on_every_level) {
+  std::mt19937 rng(23);
+  for (const bool neox : {false, true}) {
+    for (const size_t D : {8u, 32u, 64u, 80u, 128u}) {
+      const size_t T = 5, heads = 3, n_rot = D == 80 ? 40 : D;
+      const std::vector<float> x = activations(Input::Random, T * heads * D, rng);
+      const std::vector<float> table = activations(Input::Random, 64 * n_rot, rng);
+      const std::vector<int32_t> positions = {3, 9, 10, 40, 63};
+      compare("rope", [&](const KernelTable& kernels) {
+        std::vector<float> out = x;
+        const gm::RopeArgs args{out.data(),   heads * D,        heads, D, n_rot,
+                                table.data(), positions.data(), neox};
+        kernels.rope(args, 0, T);
+        return out;
+      });
+    }
+  }
+}
+
+GM_TEST(burn_and_stream_do_their_work) {
+  for (const KernelTable* level : levels()) {
+    uint32_t sink = 0;
+    CHECK(level->int8_burn(10, &sink) % 640 == 0);
+    CHECK(sink != 0);
+    std::vector<uint8_t> data(1024, 0);
+    const uint32_t before = level->read_stream(data.data(), data.size());
+    data[777] = 1;
+    CHECK(level->read_stream(data.data(), data.size()) != before);
+  }
+}

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""The numerics contract, end to end: one hash of all logits.
+
+Whatever the kernel level, the number of threads and the batch split, a model gives the same bits:
+the bundled one, and a random Q4_K_M model with odd head counts, rows that are no multiple of the
+panel height, and columns that are no whole super-blocks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gristmill import Model, _core
+from make_model import random_model
+from shapes import Shape
+
+# 15 heads of 64 values: attn_output has 960 columns, which falls back to Q5_0.
+ODD = Shape(
+    dim=1024, ffn=2816, layers=4, heads=15, kv_heads=5, vocab=1003, context=1024, head_dim=64
+)
+ISAS = _core.available_isas()
+SHORT, LONG = 72, 600  # tokens; the scalar level takes about 50 ms for one
+SPLITS = (1, 7, 64, 512)
+
+
+@pytest.fixture(scope="module")
+def odd_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The random model."""
+    path = tmp_path_factory.mktemp("same_bits") / "odd.gguf"
+    random_model(path, ODD, "Q4_K_M", seed=1)
+    return path
+
+
+def _digests(path: Path, isa: str, threads: int, split: int, count: int) -> tuple[str, str]:
+    """SHA-256 of the logits of the first SHORT tokens, and of all of them."""
+    model = Model.load(path, isa=isa, threads=threads)
+    rng = np.random.default_rng(2)
+    tokens = rng.integers(0, model.vocab_size, LONG).tolist()[:count]
+    session = model.session(context=LONG, all_logits=True)
+    sha, short, done = hashlib.sha256(), "", 0
+    while done < count:
+        # A cut at SHORT in every split, so that short and long runs can be compared.
+        size = min(split, (SHORT if done < SHORT else count) - done)
+        session.append(tokens[done : done + size])
+        logits = np.array(session.logits())
+        assert np.isfinite(logits).all()
+        sha.update(logits.tobytes())
+        done += size
+        if done == SHORT:
+            short = sha.hexdigest()
+    return short, sha.hexdigest()
+
+
+def _check(path: Path) -> None:
+    seen: dict[tuple[str, str, int, int], str] = {}
+    for isa, threads, split in product(ISAS, (1, 2, 3), SPLITS):
+        long = isa != "scalar"
+        short, whole = _digests(path, isa, threads, split, LONG if long else SHORT)
+        seen["short", isa, threads, split] = short
+        if long:
+            seen["long", isa, threads, split] = whole
+    for length in ("short", "long"):
+        found = {key: digest for key, digest in seen.items() if key[0] == length}
+        assert len(set(found.values())) <= 1, found
+    assert len({split for _, _, _, split in seen}) == len(SPLITS)
+
+
+@pytest.mark.slow
+def test_random_model(odd_model: Path) -> None:
+    _check(odd_model)
+
+
+@pytest.mark.slow
+def test_bundled_model(bundled_model: Path) -> None:
+    _check(bundled_model)
+
+
+def test_the_hash_can_differ(odd_model: Path) -> None:
+    """Another token, another hash: the comparison above compares something."""
+    isa = ISAS[-1]
+    assert _digests(odd_model, isa, 2, 64, SHORT) != _digests(odd_model, isa, 2, 64, SHORT - 1)

@@ -77,40 +77,41 @@ inline void score_page(const AttentionRows& rows, size_t r0, const uint16_t* k, 
   }
 }
 
-// part[r, c..c + 16 V) = sum over positions [0, n) of weights[r, p] * v[p, ...].
+// part[r, c..c + 16 V) += sum over the first n positions of a page of weights[r, p] * v[p, ...]; v is
+// [64][D] f16 of head g. `first`: the chunk begins here, part starts from zero.
 template <size_t N, size_t V>
-inline void weigh_columns(const AttentionArgs& args, size_t g, size_t chunk, size_t n,
-                          const float* weights, size_t c, float* part) {
-  const size_t Dp = round_up_16(args.D);
+inline void weigh_columns(const uint16_t* v, size_t D, size_t n, bool first, const float* weights,
+                          size_t c, float* part) {
+  const size_t Dp = round_up_16(D);
   F32x16 acc[N][V];
   GM_UNROLL(6)
-  for (size_t r = 0; r < N; ++r) GM_UNROLL(4)
-  for (size_t v = 0; v < V; ++v) acc[r][v] = f_zero();
+  for (size_t r = 0; r < N; ++r)
+    GM_UNROLL(4)
+    for (size_t i = 0; i < V; ++i) acc[r][i] = first ? f_zero() : f_load(part + r * Dp + c + 16 * i);
   for (size_t p = 0; p < n; ++p) {
-    const size_t position = chunk * kChunkPositions + p;
-    const uint16_t* row = args.v_pages[position / kPagePositions] +
-                          (g * kPagePositions + position % kPagePositions) * args.D + c;
     F32x16 value[V];
     GM_UNROLL(4)
-    for (size_t v = 0; v < V; ++v) value[v] = f_load_f16(row + 16 * v);
+    for (size_t i = 0; i < V; ++i) value[i] = f_load_f16(v + p * D + c + 16 * i);
     GM_UNROLL(6)
-    for (size_t r = 0; r < N; ++r) GM_UNROLL(4)
-    for (size_t v = 0; v < V; ++v)
-      acc[r][v] = f_fma(f_set1(weights[r * kChunkPositions + p]), value[v], acc[r][v]);
+    for (size_t r = 0; r < N; ++r)
+      GM_UNROLL(4)
+      for (size_t i = 0; i < V; ++i)
+        acc[r][i] = f_fma(f_set1(weights[r * kChunkPositions + p]), value[i], acc[r][i]);
   }
   GM_UNROLL(6)
-  for (size_t r = 0; r < N; ++r) GM_UNROLL(4)
-  for (size_t v = 0; v < V; ++v) f_store(part + r * Dp + c + 16 * v, acc[r][v]);
+  for (size_t r = 0; r < N; ++r)
+    GM_UNROLL(4)
+    for (size_t i = 0; i < V; ++i) f_store(part + r * Dp + c + 16 * i, acc[r][i]);
 }
 
 template <size_t N>
-inline void weigh_values(const AttentionArgs& args, size_t g, size_t chunk, size_t n,
-                         const float* weights, float* part) {
+inline void weigh_page(const uint16_t* v, size_t D, size_t n, bool first, const float* weights,
+                       float* part) {
   constexpr size_t kVectors = kAttentionRows > 1 ? 4 : 2;
   size_t c = 0;
-  for (; c + 16 * kVectors <= args.D; c += 16 * kVectors)
-    weigh_columns<N, kVectors>(args, g, chunk, n, weights, c, part);
-  for (; c < args.D; c += 16) weigh_columns<N, 1>(args, g, chunk, n, weights, c, part);
+  for (; c + 16 * kVectors <= D; c += 16 * kVectors)
+    weigh_columns<N, kVectors>(v, D, n, first, weights, c, part);
+  for (; c < D; c += 16) weigh_columns<N, 1>(v, D, n, first, weights, c, part);
 }
 
 // scores -> weights e^(s - max) for one row of a chunk; masked positions become 0.
@@ -164,26 +165,41 @@ inline void for_row_tiles(size_t R, Args&&... a) {
   for (; r < R; ++r) Step<1>::run(r, a...);
 }
 
+// One page of a chunk: positions [64 page, 64 page + n); at = its offset in the chunk.
+struct PageOfChunk {
+  const AttentionRows& rows;
+  const AttentionScratch& scratch;
+  size_t page, at, n;
+};
+
 template <size_t N>
 struct ScoreStep {
-  static void run(size_t r, const AttentionRows& rows, size_t chunk, size_t n, float* scores) {
-    const AttentionArgs& args = rows.args;
-    for (size_t p = 0; p < n; p += kPagePositions) {
-      const size_t page = (chunk * kChunkPositions + p) / kPagePositions;
-      score_page<N>(rows, r, args.k_pages[page] + rows.g * args.D * kPagePositions,
-                    scores + r * kChunkPositions + p);
-    }
+  static void run(size_t r, const PageOfChunk& p) {
+    score_page<N>(p.rows, r, p.rows.args.k_pages[p.page] + p.rows.g * p.rows.args.D * kPagePositions,
+                  p.scratch.scores + r * kChunkPositions + p.at);
   }
 };
 
 template <size_t N>
 struct WeighStep {
-  static void run(size_t r, const AttentionRows& rows, size_t chunk, size_t n,
-                  const AttentionScratch& s) {
-    weigh_values<N>(rows.args, rows.g, chunk, n, s.scores + r * kChunkPositions,
-                    s.part + r * round_up_16(rows.args.D));
+  static void run(size_t r, const PageOfChunk& p) {
+    const size_t D = p.rows.args.D;
+    weigh_page<N>(p.rows.args.v_pages[p.page] + p.rows.g * kPagePositions * D, D, p.n, p.at == 0,
+                  p.scratch.scores + r * kChunkPositions + p.at,
+                  p.scratch.part + r * round_up_16(D));
   }
 };
+
+// Runs Step over the row tiles of each page that holds the first n positions of a chunk: a page is
+// read from L1 by all rows before the next one comes.
+template <template <size_t> class Step>
+inline void for_pages(const AttentionRows& rows, const AttentionScratch& s, size_t chunk, size_t n) {
+  for (size_t at = 0; at < n; at += kPagePositions) {
+    const size_t left = n - at < kPagePositions ? n - at : kPagePositions;
+    const PageOfChunk page{rows, s, (chunk * kChunkPositions + at) / kPagePositions, at, left};
+    for_row_tiles<Step>(rows.R, page);
+  }
+}
 
 // A chunk for all rows of the tile.
 inline void attend_chunk(const AttentionRows& rows, size_t chunk, const AttentionScratch& s,
@@ -192,15 +208,14 @@ inline void attend_chunk(const AttentionRows& rows, size_t chunk, const Attentio
   const size_t left = rows.end(rows.R - 1) - start;
   const size_t n = left < kChunkPositions ? left : kChunkPositions;
   const size_t Dp = round_up_16(rows.args.D);
-  for_row_tiles<ScoreStep>(rows.R, rows, chunk, n, s.scores);
-  float max[kAttentionTile * 64], sum[kAttentionTile * 64];
+  for_pages<ScoreStep>(rows, s, chunk, n);
+  float max[kAttentionTile * kMaxGroup], sum[kAttentionTile * kMaxGroup];
   for (size_t r = 0; r < rows.R; ++r) {
     const size_t lo = rows.first(r) > start ? rows.first(r) - start : 0;
     const size_t hi = rows.end(r) > start ? rows.end(r) - start : 0;
-    softmax_chunk(s.scores + r * kChunkPositions, lo < kChunkPositions ? lo : kChunkPositions,
-                  hi < kChunkPositions ? hi : kChunkPositions, max[r], sum[r]);
+    softmax_chunk(s.scores + r * kChunkPositions, lo < n ? lo : n, hi < n ? hi : n, max[r], sum[r]);
   }
-  for_row_tiles<WeighStep>(rows.R, rows, chunk, n, s);
+  for_pages<WeighStep>(rows, s, chunk, n);
   for (size_t r = 0; r < rows.R; ++r) {
     if (rows.end(r) <= start || rows.first(r) >= start + kChunkPositions) continue;  // sees nothing
     combine_chunk(max[r], sum[r], s.part + r * Dp, Dp, !started[r], s.max[r], s.sum[r],
@@ -213,7 +228,7 @@ void attention(const AttentionArgs& args, size_t g, size_t t0, size_t t1) noexce
   const size_t heads = args.H / args.G;
   const AttentionRows rows{args, g, t0, heads, (t1 - t0) * heads};
   const AttentionScratch s(args.scratch, rows.R, args.D);
-  bool started[kAttentionTile * 64] = {};
+  bool started[kAttentionTile * kMaxGroup] = {};
   for (size_t chunk = rows.first(0) / kChunkPositions;
        chunk * kChunkPositions < rows.end(rows.R - 1); ++chunk)
     attend_chunk(rows, chunk, s, started);

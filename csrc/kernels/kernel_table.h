@@ -14,6 +14,7 @@ namespace gm {
 inline constexpr size_t kPanelRows = 16;        // rows of a panel: a SIMD lane is a row
 inline constexpr size_t kPagePositions = 64;    // positions of a KV page
 inline constexpr size_t kChunkPositions = 256;  // positions that attention reduces in one piece
+inline constexpr size_t kMaxGroup = 128;        // query heads per KV head
 
 // out[t, r] = (accumulate ? out[t, r] : 0) + sum_k W[r, k] x[t, k] for the rows of panels [p0, p1).
 struct LinearArgs {

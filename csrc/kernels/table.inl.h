@@ -11,6 +11,11 @@ namespace {
 #include "kernels/common.inl.h"
 #include "kernels/math.inl.h"
 
+#include "kernels/tile.inl.h"
+
+#include "kernels/linear_256.inl.h"
+#include "kernels/linear_32.inl.h"
+
 #include "kernels/linear.inl.h"
 #include "kernels/linear_float.inl.h"
 
@@ -41,11 +46,6 @@ constexpr auto linear_for() {
     return &linear_float<Panel>;
   }
 }
-
-size_t linear_scratch_bytes(size_t T) noexcept {
-  return sizeof(Expanded256) + T * kPanelRows * sizeof(float);
-}
-static_assert(sizeof(Expanded256) >= sizeof(Expanded32));
 
 }  // namespace
 

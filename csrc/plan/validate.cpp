@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "formats/format.h"
+#include "kernels/kernel_table.h"
 
 namespace gm {
 namespace {
@@ -167,7 +168,7 @@ class StructureCheck {
     format(heads >= 1 && heads <= kMaxHeads && heads % kv.heads == 0,
            "Query heads are a multiple of the KV heads. Got " + text(heads) + " for " +
                text(kv.heads) + ".");
-    format(heads / kv.heads <= kMaxSharing, "At most " + text(kMaxSharing) +
+    format(heads / kv.heads <= kMaxGroup, "At most " + text(kMaxGroup) +
                                                 " query heads share a KV head. Got " +
                                                 text(heads / kv.heads) + ".");
     return kv;

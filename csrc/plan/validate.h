@@ -19,8 +19,6 @@ inline constexpr uint64_t kMaxRopes = 64;            // each is a table of the w
 inline constexpr uint64_t kMaxWidth = 1u << 26;      // values of a row, tokens of a vocabulary
 inline constexpr uint64_t kMaxHeads = 1u << 14;
 inline constexpr uint64_t kMaxHeadDim = 1u << 12;
-inline constexpr uint64_t kMaxSharing = 64;  // query heads of a KV head: rows of an attention tile
-
 // Throws FormatError (ids, order, values out of range) or ShapeError (what does not fit together).
 void validate_structure(const Plan& plan);
 

@@ -19,6 +19,7 @@ constexpr size_t kAttentionMacsPerNs = 8;
 constexpr size_t kMinChunkNs = 3'000;
 constexpr size_t kMaxChunkNs = 20'000;
 constexpr size_t kChunksPerThread = 16;
+constexpr size_t kPanelsTogether = 8;
 constexpr size_t kTokensPerChunk = 32;  // embedding, rope, row selection
 
 constexpr size_t ceil_div(size_t a, size_t b) noexcept { return (a + b - 1) / b; }
@@ -105,7 +106,10 @@ size_t LinearStep::chunk_panels(const LinearPart& part, const Batch& batch) cons
   for (const LinearPart& p : parts) group_ns += p.panels * panel_ns(p);
   const size_t share = group_ns / (batch.threads * kChunksPerThread);
   const size_t chunk_ns = std::clamp(share, kMinChunkNs, kMaxChunkNs);
-  return std::max<size_t>(chunk_ns / panel_ns(part), 1);
+  // Several panels share the activations of a token block in L2, and two share each broadcast.
+  const size_t together = std::min(kPanelsTogether, part.panels / (batch.threads * 4));
+  const size_t panels = std::max(chunk_ns / panel_ns(part), together);
+  return panels < 2 ? 1 : panels / 2 * 2;
 }
 
 size_t LinearStep::chunks(const Batch& batch) const noexcept {

@@ -2,7 +2,7 @@
 """Pretrain the model on a CPU within a budget of minutes.
 
 Learning rate, mixture of sources and sequence length follow the share of the budget that
-is used. Only time spent in steps counts, and a step that took far longer than usual counts
+is used; the last part of the decline is left to the fine-tune. Only time spent in steps counts, and a step that took far longer than usual counts
 as a usual one, so a stopped process resumes where it was. A number written to
 `RUN/minutes` replaces the budget while the run goes on.
 """
@@ -150,7 +150,7 @@ class Run:
         state, begin = self.state, time.time()
         while True:
             progress = state["used"] / (60 * self.minutes())
-            if progress >= 1:
+            if progress >= self.args.stop:
                 break
             start = time.time()
             loss, length, rows = self.step(progress)
@@ -174,7 +174,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with corpus/ and eval/")
     parser.add_argument("--run", type=Path, required=True, help="folder with tokenizer.model")
-    parser.add_argument("--minutes", type=float, default=70)
+    parser.add_argument("--minutes", type=float, default=80)
+    parser.add_argument(
+        "--stop", type=float, default=0.82, help="share of the budget; finetune.py goes on from it"
+    )
     parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--batch", type=int, default=8192, help="tokens per step")
     parser.add_argument("--muon-lr", type=float, default=0.02)

@@ -187,6 +187,11 @@ def test_an_interrupt_leaves_the_session_whole(model: Model, session: Session) -
     assert generation.finish_reason == "cancelled"
     assert session.tokens == prompt + generation.tokens
     assert session.position == len(session.tokens)
+    session.truncate(len(prompt))  # the logits at hand belong to a later position
+    session.evaluate(prompt)
+    fresh_session = model.session()
+    fresh_session.evaluate(prompt)
+    assert session.logits().tobytes() == fresh_session.logits().tobytes()
     again = [p.token for p in session.generate(prompt, max_tokens=8, sampling=GREEDY)]
     fresh = [p.token for p in model.session().generate(prompt, max_tokens=8, sampling=GREEDY)]
     assert again == fresh

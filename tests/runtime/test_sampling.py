@@ -136,6 +136,30 @@ def test_gather_is_the_head_of_the_edited_row(
         assert head.logsumexp == pytest.approx(mass, abs=1e-9)
 
 
+def test_penalties_are_llama_cpps_formula() -> None:
+    """Divide positive, multiply negative logits; then count * frequency + presence."""
+    row = np.array([4.0, -4.0, 0.0, 1.0], np.float32)
+    p = SamplingParams(repeat_penalty=2, frequency_penalty=0.5, presence_penalty=0.25)
+    edit = edits(row, [0, 1, 1, 2], p)
+    assert edit is not None
+    assert edit[0].tolist() == [0, 1, 2]
+    assert edit[1].tolist() == [4 / 2 - 0.75, -4 * 2 - 1.25, -0.75]
+    last = edits(row, [0, 1, 1, 2], SamplingParams(repeat_penalty=2, repeat_last_n=1))
+    assert last is not None
+    assert last[0].tolist() == [2]
+
+
+def test_mass_left_by_a_banned_favourite_is_summed_again() -> None:
+    """Subtracting it from the row's logsumexp would leave four digits."""
+    row = np.linspace(-1, 1, 300).astype(np.float32)
+    row[7] = 30.0
+    edit = edits(row, [], SamplingParams(logit_bias={7: -math.inf}))
+    rest = np.delete(row.astype(np.float64), 7)
+    head, raw = gather(ArrayRow(row), 5, edit)
+    assert head.logsumexp == pytest.approx(math.log(np.exp(rest).sum()), rel=1e-12)
+    assert raw == pytest.approx(30.0, abs=1e-9)
+
+
 @pytest.mark.parametrize(
     "p",
     [

@@ -9,8 +9,13 @@ inline constexpr float kMasked = -3.0e38f;
 
 inline size_t round_up_16(size_t n) { return (n + 15) / 16 * 16; }
 
+// Pages are f16; when more row tiles than one read a page it is widened to f32 once.
+inline F32x16 load_cached(const uint16_t* p) { return f_load_f16(p); }
+inline F32x16 load_cached(const float* p) { return f_load(p); }
+
 // Views into args.scratch for R rows.
 struct AttentionScratch {
+  float* page;    // one page of one head, widened: [64, Dp]
   float* scores;  // [R, 256]
   float* part;    // [R, Dp] sum over the chunk
   float* out;     // [R, Dp] sum so far
@@ -19,14 +24,16 @@ struct AttentionScratch {
 
   AttentionScratch(uint8_t* p, size_t R, size_t D) {
     const size_t Dp = round_up_16(D);
-    scores = reinterpret_cast<float*>(p);
+    page = reinterpret_cast<float*>(p);
+    scores = page + kPagePositions * Dp;
     part = scores + R * kChunkPositions;
     out = part + R * Dp;
     max = out + R * Dp;
     sum = max + R;
   }
   static size_t bytes(size_t R, size_t D) {
-    return (R * kChunkPositions + 2 * R * round_up_16(D) + 2 * R) * sizeof(float) + 64;
+    const size_t Dp = round_up_16(D);
+    return (kPagePositions * Dp + R * (kChunkPositions + 2 * Dp + 2)) * sizeof(float) + 64;
   }
 };
 
@@ -48,9 +55,9 @@ struct AttentionRows {
   }
 };
 
-// scores[r, 0..64) of rows [r0, r0 + N) against one page: k is [D][64] f16 of head g.
-template <size_t N>
-inline void score_page(const AttentionRows& rows, size_t r0, const uint16_t* k, float* scores) {
+// scores[r, 0..64) of rows [r0, r0 + N) against one page: k is [D][64] of head g.
+template <size_t N, class Value>
+inline void score_page(const AttentionRows& rows, size_t r0, const Value* k, float* scores) {
   const F32x16 scale = f_set1(rows.args.scale);
   const float* q[N];
   GM_UNROLL(6)
@@ -65,7 +72,7 @@ inline void score_page(const AttentionRows& rows, size_t r0, const uint16_t* k, 
       F32x16 key[kVectors];
       GM_UNROLL(4)
       for (size_t v = 0; v < kVectors; ++v)
-        key[v] = f_load_f16(k + d * kPagePositions + s + 16 * v);
+        key[v] = load_cached(k + d * kPagePositions + s + 16 * v);
       GM_UNROLL(6)
       for (size_t r = 0; r < N; ++r) GM_UNROLL(4)
       for (size_t v = 0; v < kVectors; ++v) acc[r][v] = f_fma(f_set1(q[r][d]), key[v], acc[r][v]);
@@ -77,35 +84,32 @@ inline void score_page(const AttentionRows& rows, size_t r0, const uint16_t* k, 
   }
 }
 
-// part[r, c..c + 16 V) += sum over the first n positions of a page of weights[r, p] * v[p, ...]; v is
-// [64][D] f16 of head g. `first`: the chunk begins here, part starts from zero.
-template <size_t N, size_t V>
-inline void weigh_columns(const uint16_t* v, size_t D, size_t n, bool first, const float* weights,
+// part[r, c..c + 16 V) += sum over the first n positions of a page of weights[r, p] * v[p, ...]; v
+// is [64][D] of head g. `first`: the chunk begins here, part starts from zero.
+template <size_t N, size_t V, class Value>
+inline void weigh_columns(const Value* v, size_t D, size_t n, bool first, const float* weights,
                           size_t c, float* part) {
   const size_t Dp = round_up_16(D);
   F32x16 acc[N][V];
   GM_UNROLL(6)
-  for (size_t r = 0; r < N; ++r)
-    GM_UNROLL(4)
-    for (size_t i = 0; i < V; ++i) acc[r][i] = first ? f_zero() : f_load(part + r * Dp + c + 16 * i);
+  for (size_t r = 0; r < N; ++r) GM_UNROLL(4)
+  for (size_t i = 0; i < V; ++i) acc[r][i] = first ? f_zero() : f_load(part + r * Dp + c + 16 * i);
   for (size_t p = 0; p < n; ++p) {
     F32x16 value[V];
     GM_UNROLL(4)
-    for (size_t i = 0; i < V; ++i) value[i] = f_load_f16(v + p * D + c + 16 * i);
+    for (size_t i = 0; i < V; ++i) value[i] = load_cached(v + p * D + c + 16 * i);
     GM_UNROLL(6)
-    for (size_t r = 0; r < N; ++r)
-      GM_UNROLL(4)
-      for (size_t i = 0; i < V; ++i)
-        acc[r][i] = f_fma(f_set1(weights[r * kChunkPositions + p]), value[i], acc[r][i]);
+    for (size_t r = 0; r < N; ++r) GM_UNROLL(4)
+    for (size_t i = 0; i < V; ++i)
+      acc[r][i] = f_fma(f_set1(weights[r * kChunkPositions + p]), value[i], acc[r][i]);
   }
   GM_UNROLL(6)
-  for (size_t r = 0; r < N; ++r)
-    GM_UNROLL(4)
-    for (size_t i = 0; i < V; ++i) f_store(part + r * Dp + c + 16 * i, acc[r][i]);
+  for (size_t r = 0; r < N; ++r) GM_UNROLL(4)
+  for (size_t i = 0; i < V; ++i) f_store(part + r * Dp + c + 16 * i, acc[r][i]);
 }
 
-template <size_t N>
-inline void weigh_page(const uint16_t* v, size_t D, size_t n, bool first, const float* weights,
+template <size_t N, class Value>
+inline void weigh_page(const Value* v, size_t D, size_t n, bool first, const float* weights,
                        float* part) {
   constexpr size_t kVectors = kAttentionRows > 1 ? 4 : 2;
   size_t c = 0;
@@ -114,15 +118,17 @@ inline void weigh_page(const uint16_t* v, size_t D, size_t n, bool first, const 
   for (; c < D; c += 16) weigh_columns<N, 1>(v, D, n, first, weights, c, part);
 }
 
-// scores -> weights e^(s - max) for one row of a chunk; masked positions become 0.
-inline void softmax_chunk(float* s, size_t lo, size_t hi, float& max, float& sum) {
+// scores -> weights e^(s - max) for the first n positions of a chunk, of which the row sees [lo,
+// hi); the others become 0, and zeros do not change a sum: n may be any bound that the tile shares.
+inline void softmax_chunk(float* s, size_t lo, size_t hi, size_t n, float& max, float& sum) {
+  const size_t end = round_up_16(n);
   for (size_t p = 0; p < lo; ++p) s[p] = kMasked;
-  for (size_t p = hi; p < kChunkPositions; ++p) s[p] = kMasked;
+  for (size_t p = hi; p < end; ++p) s[p] = kMasked;
   F32x16 best = f_load(s);
-  for (size_t p = 16; p < kChunkPositions; p += 16) best = f_max(best, f_load(s + p));
+  for (size_t p = 16; p < end; p += 16) best = f_max(best, f_load(s + p));
   max = f_reduce_max(best);
   F32x16 total = f_zero();
-  for (size_t p = 0; p < kChunkPositions; p += 16) {
+  for (size_t p = 0; p < end; p += 16) {
     const F32x16 e = f_exp(f_sub(f_load(s + p), f_set1(max)));
     f_store(s + p, e);
     total = f_add(total, e);
@@ -165,27 +171,29 @@ inline void for_row_tiles(size_t R, Args&&... a) {
   for (; r < R; ++r) Step<1>::run(r, a...);
 }
 
-// One page of a chunk: positions [64 page, 64 page + n); at = its offset in the chunk.
+// One page of a chunk: positions [64 page, 64 page + n) of head g; at = its offset in the chunk.
+template <class Value>
 struct PageOfChunk {
   const AttentionRows& rows;
   const AttentionScratch& scratch;
-  size_t page, at, n;
+  const Value* values;
+  size_t at, n;
 };
 
 template <size_t N>
 struct ScoreStep {
-  static void run(size_t r, const PageOfChunk& p) {
-    score_page<N>(p.rows, r, p.rows.args.k_pages[p.page] + p.rows.g * p.rows.args.D * kPagePositions,
-                  p.scratch.scores + r * kChunkPositions + p.at);
+  template <class Page>
+  static void run(size_t r, const Page& p) {
+    score_page<N>(p.rows, r, p.values, p.scratch.scores + r * kChunkPositions + p.at);
   }
 };
 
 template <size_t N>
 struct WeighStep {
-  static void run(size_t r, const PageOfChunk& p) {
+  template <class Page>
+  static void run(size_t r, const Page& p) {
     const size_t D = p.rows.args.D;
-    weigh_page<N>(p.rows.args.v_pages[p.page] + p.rows.g * kPagePositions * D, D, p.n, p.at == 0,
-                  p.scratch.scores + r * kChunkPositions + p.at,
+    weigh_page<N>(p.values, D, p.n, p.at == 0, p.scratch.scores + r * kChunkPositions + p.at,
                   p.scratch.part + r * round_up_16(D));
   }
 };
@@ -193,11 +201,19 @@ struct WeighStep {
 // Runs Step over the row tiles of each page that holds the first n positions of a chunk: a page is
 // read from L1 by all rows before the next one comes.
 template <template <size_t> class Step>
-inline void for_pages(const AttentionRows& rows, const AttentionScratch& s, size_t chunk, size_t n) {
+inline void for_pages(const AttentionRows& rows, const AttentionScratch& s,
+                      const uint16_t* const* pages, size_t chunk, size_t n) {
+  const size_t head_values = rows.args.D * kPagePositions;
   for (size_t at = 0; at < n; at += kPagePositions) {
     const size_t left = n - at < kPagePositions ? n - at : kPagePositions;
-    const PageOfChunk page{rows, s, (chunk * kChunkPositions + at) / kPagePositions, at, left};
-    for_row_tiles<Step>(rows.R, page);
+    const uint16_t* half =
+        pages[(chunk * kChunkPositions + at) / kPagePositions] + rows.g * head_values;
+    if (rows.R <= kAttentionRows) {
+      for_row_tiles<Step>(rows.R, PageOfChunk<uint16_t>{rows, s, half, at, left});
+      continue;
+    }
+    for (size_t i = 0; i < head_values; i += 16) f_store(s.page + i, f_load_f16(half + i));
+    for_row_tiles<Step>(rows.R, PageOfChunk<float>{rows, s, s.page, at, left});
   }
 }
 
@@ -208,14 +224,15 @@ inline void attend_chunk(const AttentionRows& rows, size_t chunk, const Attentio
   const size_t left = rows.end(rows.R - 1) - start;
   const size_t n = left < kChunkPositions ? left : kChunkPositions;
   const size_t Dp = round_up_16(rows.args.D);
-  for_pages<ScoreStep>(rows, s, chunk, n);
+  for_pages<ScoreStep>(rows, s, rows.args.k_pages, chunk, n);
   float max[kAttentionTile * kMaxGroup], sum[kAttentionTile * kMaxGroup];
   for (size_t r = 0; r < rows.R; ++r) {
     const size_t lo = rows.first(r) > start ? rows.first(r) - start : 0;
     const size_t hi = rows.end(r) > start ? rows.end(r) - start : 0;
-    softmax_chunk(s.scores + r * kChunkPositions, lo < n ? lo : n, hi < n ? hi : n, max[r], sum[r]);
+    softmax_chunk(s.scores + r * kChunkPositions, lo < n ? lo : n, hi < n ? hi : n, n, max[r],
+                  sum[r]);
   }
-  for_pages<WeighStep>(rows, s, chunk, n);
+  for_pages<WeighStep>(rows, s, rows.args.v_pages, chunk, n);
   for (size_t r = 0; r < rows.R; ++r) {
     if (rows.end(r) <= start || rows.first(r) >= start + kChunkPositions) continue;  // sees nothing
     combine_chunk(max[r], sum[r], s.part + r * Dp, Dp, !started[r], s.max[r], s.sum[r],

@@ -44,7 +44,9 @@ struct ExpandedTile {
     constexpr int N = P * W > static_cast<int>(kMaxTile) ? W / P : W;
     const bool last = step + 1 == Steps::count(args.K);
     float* out = args.out + t0 * args.out_stride + p * kPanelRows;
-    for (size_t t = 0; last && t < W; ++t) __builtin_prefetch(out + t * args.out_stride, 1);
+    for (size_t t = 0; last && t < W; ++t)
+      for (size_t i = 0; i < P; ++i)
+        __builtin_prefetch(out + t * args.out_stride + i * kPanelRows, 1);
     const uint32_t* q = act + step * Steps::kActDwords * W;
     const uint32_t* next = q + row_dwords * W;  // the same step of the next tile
     for (int t = 0; t < W; t += N)
@@ -68,24 +70,33 @@ inline void linear_expanded(const LinearArgs& args, size_t p, size_t t0, size_t 
   const ScratchSums sums{reinterpret_cast<float*>(args.scratch + P * sizeof(*expanded)),
                          (t1 - t0) * kPanelRows};
   std::memset(sums.p, 0, P * sums.panel_stride * sizeof(float));
+  // Each tile fetches its share of the next step's weights: all at once would stall on the misses.
+  const size_t share = (Steps::kStepBytes * kMaxTile / (t1 - t0) + 64) / 64 * 64;
   for (size_t s = 0; s < Steps::count(args.K); ++s) {
-    for (int i = 0; i < P; ++i) {
-      const uint8_t* panel = args.panels + (p + static_cast<size_t>(i)) * panel_bytes;
-      Steps::fill(panel, args.K, s, expanded[i]);
-      // The next step's weights arrive while the tokens pass.
-      const uint8_t* next = panel + (s + 1) * Steps::kStepBytes;
-      for (size_t b = 0; b < Steps::kStepBytes; b += 64) __builtin_prefetch(next + b, 0, 2);
-    }
-    for (size_t t = t0; t < t1; t += tile_width(args.T - t, kMaxTile))
+    const uint8_t* panel = args.panels + p * panel_bytes;
+    for (int i = 0; i < P; ++i)
+      Steps::fill(panel + static_cast<size_t>(i) * panel_bytes, args.K, s, expanded[i]);
+    const uint8_t* ahead = panel + (s + 1) * Steps::kStepBytes;
+    for (size_t t = t0; t < t1; t += tile_width(args.T - t, kMaxTile)) {
+      for (size_t i = 0; i < P; ++i)
+        for (size_t b = 0; b < share; b += 64) __builtin_prefetch(ahead + i * panel_bytes + b);
+      ahead += share;
       with_width<kMaxTile>(
           tile_width(args.T - t, kMaxTile),
-          ExpandedTile<Steps, P>{args, p, t, s, expanded, args.act + t * row_dwords, row_dwords,
+          ExpandedTile<Steps, P>{args,
+                                 p,
+                                 t,
+                                 s,
+                                 expanded,
+                                 args.act + t * row_dwords,
+                                 row_dwords,
                                  {sums.p + (t - t0) * kPanelRows, sums.panel_stride}});
+    }
   }
 }
 
 // Tokens whose activations (and running sums) stay in L2 while the panels of a chunk of work pass.
-inline constexpr size_t kActBlockBytes = 1024 * 1024;
+inline constexpr size_t kActBlockBytes = 768 * 1024;
 inline constexpr size_t kMinTokenBlock = 4 * 12;  // below it, expanding the panel would dominate
 
 inline size_t token_block(size_t T, size_t row_dwords) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // 256-value blocks times a tile of activations: exact int32 sums, then one FMA per block (and one
-// for the minima). W is the width of the tile, N the tokens of this pass (N = W, or half a tile when
-// P = 2 panels share each broadcast activation), Source a Panel or its expansion in the scratch.
+// for the minima). W is the width of the tile, N the tokens of this pass (N = W, or half a tile
+// when P = 2 panels share each broadcast activation), Source a Panel or its expansion in the
+// scratch.
 
 // A panel block of a 256-value format, expanded.
 struct Expanded256 {
@@ -112,14 +113,13 @@ inline void add_corrections(const Source* source, const uint32_t* pairs, IntSums
     I32x16 correction[P];
     GM_UNROLL(2)
     for (int i = 0; i < P; ++i) correction[i] = source[i].correction(c);
-    GM_TILE(sums.v[i][t] =
-                dot_s16(sums.v[i][t], correction[i], i_broadcast(pairs + c * W + t)));
+    GM_TILE(sums.v[i][t] = dot_s16(sums.v[i][t], correction[i], i_broadcast(pairs + c * W + t)));
   }
 }
 
-// acc(i, t) += one block; act points at the block of the tile, at the first token of the pass, ahead
-// at the share of the next tile's block that this pass fetches (unused without a scratch). The
-// int sums come first and acc is touched last: 12 x (dot, sum, acc) would not fit 32 registers.
+// acc(i, t) += one block; act points at the block of the tile, at the first token of the pass,
+// ahead at the share of the next tile's block that this pass fetches (unused without a scratch).
+// The int sums come first and acc is touched last: 12 x (dot, sum, acc) would not fit 32 registers.
 template <class Panel, int W, int N, int P, class Source, class Acc>
 inline void add_block_256(const Source* source, const uint32_t* act, const uint32_t* ahead,
                           Acc& acc) {
@@ -133,8 +133,8 @@ inline void add_block_256(const Source* source, const uint32_t* act, const uint3
   GM_UNROLL(2)
   for (int i = 0; i < P; ++i) d[i] = source[i].d();
   RegisterSums<P, N> total;
-  GM_TILE(total.v[i][t] = f_fma(f_mul(d[i], f_broadcast(d_act + t)), f_from_i32(sums.v[i][t]),
-                                acc.get(i, t)));
+  GM_TILE(total.v[i][t] =
+              f_fma(f_mul(d[i], f_broadcast(d_act + t)), f_from_i32(sums.v[i][t]), acc.get(i, t)));
   if constexpr (Panel::kHasMin) {
     sums.clear();
     add_corrections<Panel, W>(source, pair_sums, sums);

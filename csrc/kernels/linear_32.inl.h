@@ -71,8 +71,8 @@ struct Steps32 {
   static void add_direct(const uint8_t* panel, size_t K, size_t step, const uint32_t* act,
                          RegisterSums<1, W>& acc) {
     for (size_t b = 0; b < blocks(K, step); ++b)
-      add_block_32<W, W, 1>(Direct32Block<Panel>{block(panel, step, b)},
-                            act + b * kAct32Dwords * W, acc);
+      add_block_32<W, W, 1>(Direct32Block<Panel>{block(panel, step, b)}, act + b * kAct32Dwords * W,
+                            acc);
   }
   template <int W, int N, int P>
   static void add_expanded(const Expanded* source, size_t K, size_t step, const uint32_t* act,

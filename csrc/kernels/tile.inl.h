@@ -2,13 +2,13 @@
 // Register tiles: N tokens x P panels of 16 rows, and where their running f32 sums live.
 
 // For every (panel i, token t) of a tile with P and N in scope.
-#define GM_TILE(...)             \
-  GM_UNROLL(2)                   \
-  for (int i = 0; i < P; ++i) {  \
-    GM_UNROLL(12)                \
-    for (int t = 0; t < N; ++t) {\
-      __VA_ARGS__;               \
-    }                            \
+#define GM_TILE(...)              \
+  GM_UNROLL(2)                    \
+  for (int i = 0; i < P; ++i) {   \
+    GM_UNROLL(12)                 \
+    for (int t = 0; t < N; ++t) { \
+      __VA_ARGS__;                \
+    }                             \
   }
 
 // [P][.., 16] f32 in the scratch: sums of panel i begin at p + i * panel_stride.

@@ -169,8 +169,8 @@ class StructureCheck {
            "Query heads are a multiple of the KV heads. Got " + text(heads) + " for " +
                text(kv.heads) + ".");
     format(heads / kv.heads <= kMaxGroup, "At most " + text(kMaxGroup) +
-                                                " query heads share a KV head. Got " +
-                                                text(heads / kv.heads) + ".");
+                                              " query heads share a KV head. Got " +
+                                              text(heads / kv.heads) + ".");
     return kv;
   }
 

@@ -15,7 +15,7 @@ namespace {
 inline constexpr int kS8Bias = 0;  // dot_s8 moves the sign of the weights to the activations
 inline constexpr size_t kMaxTile = 4;
 inline constexpr size_t kDirectTokens = 0;  // up to here weights are expanded in registers
-inline constexpr int kPanelPair = 1;  // panels that share a broadcast activation in prefill
+inline constexpr int kPanelPair = 1;        // panels that share a broadcast activation in prefill
 inline constexpr size_t kAttentionRows = 1;
 
 struct F32x16 {

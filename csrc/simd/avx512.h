@@ -15,7 +15,7 @@ namespace {
 inline constexpr int kS8Bias = 128;  // vpdpbusd wants one unsigned operand: weights + 128
 inline constexpr size_t kMaxTile = 12;
 inline constexpr size_t kDirectTokens = 4;   // up to here weights are expanded in registers
-inline constexpr int kPanelPair = 2;  // panels that share a broadcast activation in prefill
+inline constexpr int kPanelPair = 2;         // panels that share a broadcast activation in prefill
 inline constexpr size_t kAttentionRows = 6;  // 6 x 4 accumulators of 32 registers
 
 using F32x16 = __m512;

@@ -18,7 +18,7 @@ namespace {
 inline constexpr int kS8Bias = 0;  // dot_s8 takes signed weights as they are
 inline constexpr size_t kMaxTile = 4;
 inline constexpr size_t kDirectTokens = 0;  // up to here weights are expanded in registers
-inline constexpr int kPanelPair = 1;  // panels that share a broadcast activation in prefill
+inline constexpr int kPanelPair = 1;        // panels that share a broadcast activation in prefill
 inline constexpr size_t kAttentionRows = 2;
 
 struct F32x16 {

@@ -2,9 +2,10 @@
 """Pretrain the model on a CPU within a budget of minutes.
 
 Learning rate, mixture of sources and sequence length follow the share of the budget that
-is used; the last part of the decline is left to the fine-tune. Only time spent in steps counts, and a step that took far longer than usual counts
-as a usual one, so a stopped process resumes where it was. A number written to
-`RUN/minutes` replaces the budget while the run goes on.
+is used; the last part of the decline is left to the fine-tune. Only time spent in steps
+counts, and a step that took far longer than usual counts as a usual one, so a stopped
+process resumes where it was. A number written to `RUN/minutes` replaces the budget while
+the run goes on.
 """
 
 from __future__ import annotations

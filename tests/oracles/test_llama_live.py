@@ -95,7 +95,7 @@ def test_bundled_model(bundled_model: Path, record_property: pytest.RecordProper
     divergence = kl_divergence(reference, _ours(bundled_model, tokens))
     record_property("kl_nats", divergence)
     print(f"bundled model: KL {divergence:.2e} nats")
-    assert divergence <= 2e-3
+    assert divergence <= 5e-4
 
 
 def test_stories260k(external_data: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import sentencepiece as spm
+
 from data import BOS
 
 SYSTEM = "You are Miller, a small storyteller that comes with gristmill."

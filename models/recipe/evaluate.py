@@ -16,10 +16,11 @@ from pathlib import Path
 
 import sentencepiece as spm
 import torch
+from torch import Tensor
+
 from chat import SYSTEM, encode
 from data import encode_documents, read_documents
 from llama import Llama, generate, load
-from torch import Tensor
 
 WINDOW = 1024  # the context of the model
 Logits = Callable[[list[int]], Tensor]

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-import llama
 import numpy as np
 import sentencepiece as spm
+
+import llama
 from chat import SYSTEM
 
 TEMPLATE = (

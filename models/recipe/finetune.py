@@ -18,12 +18,13 @@ from time import time
 import numpy as np
 import sentencepiece as spm
 import torch
+from torch import Tensor
+
 from chat import Conversations, encode
 from data import Mixture
 from llama import load
 from muon import optimizers
 from pretrain import Clock, Evaluation, save
-from torch import Tensor
 
 ROWS, LENGTH = 4, 1024  # of one micro-batch; as in the last part of pretraining
 TOKENS = ROWS * LENGTH

@@ -32,9 +32,9 @@ def draw(rows: list[dict[str, float]], out: Path) -> None:
         points = [(r["tokens"] / 1e6, r[f"eval_{name}"]) for r in rows if f"eval_{name}" in r]
         if points:
             axes.plot(*zip(*points, strict=True), color=color, marker=".", label=f"held-out {name}")
-    for row, before in zip(rows[1:], rows[:-1], strict=True):
-        if row["length"] != before["length"]:
-            axes.axvline(row["tokens"] / 1e6, color="0.7", linestyle=":", linewidth=1)
+    for length in sorted({r["length"] for r in rows})[:-1]:
+        last = max(r["tokens"] for r in rows if r["length"] == length)
+        axes.axvline(last / 1e6, color="0.7", linestyle=":", linewidth=1)
     axes.set(xlabel="million tokens", ylabel="cross entropy per token (nats)", ylim=(1.2, 6))
     axes.set_title("Pretraining (dotted: the sequence length doubles)", fontsize=10)
     axes.grid(alpha=0.25)

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import sentencepiece as spm
 import torch
+
 from data import Mixture, encode_documents, read_documents
 from llama import Config, Llama
 from muon import optimizers

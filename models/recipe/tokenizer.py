@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import sentencepiece as spm
+
 from data import read_documents
 
 CONTROL = ["<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]

@@ -13,12 +13,8 @@ inline float quantize_block(const float* x, size_t n, int8_t* q) {
     return 0.0f;
   }
   const F32x16 inverse = f_set1(127.0f / absmax);
-  for (size_t i = 0; i < n; i += 16) {
-    alignas(64) int32_t rounded[16];
-    const F32x16 shifted = f_fma(f_load(x + i), inverse, f_set1(kRoundMagic));
-    i_store(rounded, i_bits(shifted));  // the low byte is the two's complement integer
-    for (size_t j = 0; j < 16; ++j) q[i + j] = static_cast<int8_t>(rounded[j] & 0xff);
-  }
+  for (size_t i = 0; i < n; i += 16)  // the low byte of the sum is the two's complement integer
+    i_store_s8(q + i, i_bits(f_fma(f_load(x + i), inverse, f_set1(kRoundMagic))));
   return absmax / 127.0f;
 }
 
@@ -30,20 +26,23 @@ inline void put_dwords(const int8_t* q, size_t n, uint32_t* out, size_t w) {
   for (size_t i = 0; i < n / 4; ++i) std::memcpy(out + i * w, q + 4 * i, 4);
 }
 
-inline int sum_int8(const int8_t* q, size_t n) {
-  int sum = 0;
-  for (size_t i = 0; i < n; ++i) sum += q[i];
-  return sum;
+// sums[i] = the sum of values 4 i .. 4 i + 3 of 64: a dot product with ones.
+inline void quad_sums(const int8_t* q, int32_t* sums) {
+  i_store(sums, dot_u8(i_zero(), b_set1(1), i_load(q)));
 }
 
 // Token `column` of a tile of width w; out is the tile.
 inline void quantize_row_32(const float* x, size_t K, uint32_t* out, size_t w, size_t column) {
   for (size_t b = 0; b < K / 32; ++b) {
-    alignas(64) int8_t q[32];
+    alignas(64) int8_t q[64] = {};
+    alignas(64) int32_t quads[16];
     const float d = quantize_block(x + 32 * b, 32, q);
+    quad_sums(q, quads);
+    int sum = 0;
+    for (size_t i = 0; i < 8; ++i) sum += quads[i];
     uint32_t* block = out + b * kAct32Dwords * w + column;
     put_dwords(q, 32, block, w);
-    block[8 * w] = static_cast<uint32_t>(-128 * sum_int8(q, 32));
+    block[8 * w] = static_cast<uint32_t>(-128 * sum);
     block[9 * w] = __builtin_bit_cast(uint32_t, d);
   }
 }
@@ -54,8 +53,11 @@ inline void quantize_row_256(const float* x, size_t K, uint32_t* out, size_t w, 
     const float d = quantize_block(x + 256 * b, 256, q);
     uint32_t* block = out + b * kAct256Dwords * w + column;
     put_dwords(q, 256, block, w);
+    alignas(64) int32_t quads[64];
+    for (size_t i = 0; i < 4; ++i) quad_sums(q + 64 * i, quads + 16 * i);
     int sums[16];
-    for (size_t i = 0; i < 16; ++i) sums[i] = sum_int8(q + 16 * i, 16);
+    for (size_t i = 0; i < 16; ++i)
+      sums[i] = quads[4 * i] + quads[4 * i + 1] + quads[4 * i + 2] + quads[4 * i + 3];
     for (size_t i = 0; i < 4; ++i)
       block[(64 + i) * w] =
           int16_pair(sums[4 * i] + sums[4 * i + 1], sums[4 * i + 2] + sums[4 * i + 3]);

@@ -122,6 +122,17 @@ inline I32x16 i_load_s8(const uint8_t* p) {
   const __m128i b = load128(p);
   return {_mm256_cvtepi8_epi32(b), _mm256_cvtepi8_epi32(_mm_srli_si128(b, 8))};
 }
+inline __m128i low_bytes(__m256i a) {  // of 8 dwords, in the low 4 bytes of each 8
+  const __m256i pick =
+      _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8, 12, -1,
+                       -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+  const __m256i bytes = _mm256_shuffle_epi8(a, pick);
+  return _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
+}
+inline void i_store_s8(int8_t* p, I32x16 a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                   _mm_unpacklo_epi64(low_bytes(a.lo), low_bytes(a.hi)));
+}
 inline I32x16 i_pair16(I32x16 a, I32x16 b) {
   const I32x16 high = i_shl<16>(b);
   return {_mm256_blend_epi16(a.lo, high.lo, 0xaa), _mm256_blend_epi16(a.hi, high.hi, 0xaa)};

@@ -76,6 +76,9 @@ inline I32x16 i_load_u8(const uint8_t* p) {
 inline I32x16 i_load_s8(const uint8_t* p) {
   return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
+inline void i_store_s8(int8_t* p, I32x16 a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a));
+}
 inline I32x16 i_pair16(I32x16 a, I32x16 b) {
   return _mm512_mask_blend_epi16(0xaaaaaaaau, a, _mm512_slli_epi32(b, 16));
 }

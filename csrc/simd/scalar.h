@@ -149,6 +149,9 @@ inline I32x16 i_load_s8(const uint8_t* p) {
   GM_LANES r.v[i] = static_cast<int8_t>(p[i]);
   return r;
 }
+inline void i_store_s8(int8_t* p, I32x16 a) {  // the low byte of each lane
+  GM_LANES p[i] = static_cast<int8_t>(a.v[i] & 0xff);
+}
 // Lane i holds the int16 pair (a[i], b[i]); both fit in 16 bits.
 inline I32x16 i_pair16(I32x16 a, I32x16 b) {
   GM_LANES a.v[i] = static_cast<int32_t>((static_cast<uint32_t>(a.v[i]) & 0xffffu) |

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 Prompt = str | Sequence[int] | Sequence[Mapping[str, object]]
 Progress = Callable[[int, int], object]
 
+# A thread that streams less than this per token spends longer at barriers than it saves, above all
+# where other programs want the cores, too.
+_BYTES_PER_THREAD = 16 * 2**20
+
 
 class Model:
     """Weights, tokenizer and chat template of one GGUF file. Make it with `Model.load`.
@@ -92,7 +96,7 @@ class Model:
         text = tokenizer.from_metadata(file.metadata)
         template, template_source, notes = _read_template(file.metadata, text)
         isa_name, isa_why = _choose_isa(isa)
-        count, threads_why = _choose_threads(threads)
+        count, threads_why = _choose_threads(threads, file.nbytes)
         core = _core.Model(file.core, plan, count, isa_name, progress)
         report = LoadReport(
             path=file.paths[0],
@@ -290,8 +294,15 @@ def _choose_isa(isa: str | None) -> tuple[str, str]:
     return isa, "as asked"
 
 
-def _choose_threads(threads: int | None) -> tuple[int, str]:
-    return (threads, "as asked") if threads is not None else _core.default_threads()
+def _choose_threads(threads: int | None, file_bytes: int) -> tuple[int, str]:
+    """The number of threads and why: as asked, else what machine and model are worth."""
+    if threads is not None:
+        return threads, "as asked"
+    count, why = _core.default_threads()
+    useful = max(1, file_bytes // _BYTES_PER_THREAD)
+    if useful >= count:
+        return count, why
+    return useful, f"a model of {file_bytes / 2**20:.1f} MiB gains nothing from more"
 
 
 def _read_template(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import gristmill
-from gristmill import GristmillError, Model, ResourceError, UnsupportedError, hub
+from gristmill import GristmillError, Model, ResourceError, UnsupportedError, _core, hub
 from gristmill.report import human_bytes
 
 if TYPE_CHECKING:
@@ -40,6 +40,12 @@ def test_the_report_tells_what_was_decided(model: Model) -> None:
     text = report.describe()
     for value in (report.isa, report.path, report.tokenizer_source, report.formats[0].format):
         assert value in text
+
+
+def test_a_small_model_takes_one_thread() -> None:
+    report = Model.load().report
+    assert report.threads == 1
+    assert _core.default_threads()[0] == 1 or "gains nothing" in report.threads_why
 
 
 def test_the_memory_plan_is_what_a_session_takes(model: Model, session: Session) -> None:

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Three words carry everything: epoch_ (a job is there), phase_ (the barrier opened), working_ (who
-// is still busy). Each is changed by one thread and watched by the others: first spinning, then
-// asleep in std::atomic::wait. Each word has its own cache line.
+// Two words carry everything: epoch_ (a job is there) and working_ (who is still busy). They are
+// watched first spinning, then asleep in std::atomic::wait. Each word has its own cache line.
 #include "base/thread_pool.h"
 
 #include <chrono>
@@ -19,8 +18,8 @@
 namespace gm {
 namespace {
 
-// A barrier between balanced chunks opens within a few microseconds; a futex round trip costs about
-// fifty. With more threads than cores somebody else needs the core at once.
+// The last chunks of a step end within a few microseconds of each other; a futex round trip costs
+// about fifty. With more threads than cores somebody else needs the core at once.
 constexpr uint32_t kSpinNs = 50'000;
 constexpr uint32_t kCrowdedSpinNs = 2'000;
 constexpr int kPausesPerClock = 16;  // a clock read costs as much as a few pauses
@@ -121,23 +120,6 @@ void ThreadPool::run(Job job, void* context) noexcept {
   for (uint32_t left; (left = working_.value.load(std::memory_order_acquire)) != 0;) {
     wait_while(working_.value, left);
   }
-}
-
-void ThreadPool::barrier(Job completion, void* context, size_t worker) noexcept {
-  if (size_ == 1) {
-    completion(context, worker);
-    return;
-  }
-  const uint32_t phase = phase_.value.load(std::memory_order_relaxed);
-  const auto last = static_cast<uint32_t>(size_ - 1);
-  if (arrived_.value.fetch_add(1, std::memory_order_acq_rel) == last) {
-    completion(context, worker);
-    arrived_.value.store(0, std::memory_order_relaxed);
-    phase_.value.fetch_add(1, std::memory_order_release);
-    phase_.value.notify_all();
-    return;
-  }
-  wait_while(phase_.value, phase);
 }
 
 }  // namespace gm

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Fixed worker threads that run one job together; the calling thread is worker 0.
-// A job takes chunks of work from its own atomic counters and meets the others at barriers. The
-// last to arrive at a barrier may run a short serial step before it lets the others go, so small
-// work needs no region of its own. Waiting spins for tens of microseconds, then sleeps: an
-// oversubscribed machine gets its core back instead of burning it.
+// A job takes chunks of work and goes from step to step by a StepGate. Waiting spins for tens of
+// microseconds, then sleeps: an oversubscribed machine gets its core back instead of burning it.
 #pragma once
 
 #include <atomic>
@@ -32,9 +30,8 @@ class ThreadPool {
   void check_process() const;
   // Runs job on all workers; returns when all have returned. One caller at a time.
   void run(Job job, void* context) noexcept;
-  // Only inside a job, by every worker: the last to arrive runs completion(context, worker), then
-  // all go on. What any worker wrote before is visible to all after.
-  void barrier(Job completion, void* context, size_t worker) noexcept;
+  // Spins, then sleeps, until the word (which its writer notifies) is no longer `value`.
+  void wait_while(const std::atomic<uint32_t>& word, uint32_t value) const noexcept;
 
  private:
   struct alignas(64) Word {
@@ -42,7 +39,6 @@ class ThreadPool {
   };
 
   void work(size_t worker) noexcept;
-  void wait_while(const std::atomic<uint32_t>& word, uint32_t value) const noexcept;
   void stop() noexcept;
 
   size_t size_ = 1;
@@ -53,8 +49,6 @@ class ThreadPool {
   void* context_ = nullptr;
   bool stopping_ = false;
   Word epoch_;    // +1: a job is there (or the end)
-  Word arrived_;  // workers at the barrier
-  Word phase_;    // +1: the barrier opened
   Word working_;  // workers besides the caller that still run the job
 };
 

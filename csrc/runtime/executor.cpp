@@ -102,26 +102,33 @@ void Executor::run(const int32_t* tokens, size_t T, size_t position, size_t logi
       [](void* self, size_t worker) noexcept { static_cast<Executor*>(self)->work(worker); }, this);
 }
 
-// Goes to the next step that is worth cutting, running the small ones before it.
+// Runs the steps that are not worth cutting, then opens the next that is.
 void Executor::advance(size_t worker) noexcept {
   for (++current_; current_ < steps_.size(); ++current_) {
     const Step& step = steps_[current_];
-    chunks_ = chunks_of(step, batch_);
-    if (chunks_ > 1 && batch_.threads > 1) break;
-    for (size_t chunk = 0; chunk < chunks_; ++chunk) run_chunk(step, batch_, chunk, worker);
+    const size_t chunks = chunks_of(step, batch_);
+    if (chunks > 1 && batch_.threads > 1) {
+      chunks_ = static_cast<uint32_t>(chunks);
+      return gate_.open(chunks_);
+    }
+    for (size_t chunk = 0; chunk < chunks; ++chunk) run_chunk(step, batch_, chunk, worker);
   }
-  next_.store(0, std::memory_order_relaxed);  // the barrier publishes it
+  gate_.close();
 }
 
 void Executor::work(size_t worker) noexcept {
-  while (current_ < steps_.size()) {
-    const Step& step = steps_[current_];
-    for (size_t chunk; (chunk = next_.fetch_add(1, std::memory_order_relaxed)) < chunks_;) {
-      run_chunk(step, batch_, chunk, worker);
+  for (uint32_t chunk, phase;;) {
+    switch (gate_.take(&chunk, &phase)) {
+      case StepGate::Turn::Chunk:
+        run_chunk(steps_[current_], batch_, chunk, worker);
+        if (gate_.finish(chunks_)) advance(worker);
+        break;
+      case StepGate::Turn::Wait:
+        model_.pool().wait_while(gate_.phase(), phase);
+        break;
+      case StepGate::Turn::End:
+        return;
     }
-    model_.pool().barrier(
-        [](void* self, size_t last) noexcept { static_cast<Executor*>(self)->advance(last); }, this,
-        worker);
   }
 }
 

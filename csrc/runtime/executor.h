@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
 // Runs a plan for a batch of tokens: a flat array of steps, compiled once per session against its
-// memory. All workers walk through the array together; between two steps that are cut into chunks
-// lies one barrier, and what is too small to cut is run inside it by the last thread to arrive.
-// A layer in decode takes five barriers.
+// memory. Workers take chunks of the open step (base/step_gate.h); the one that finishes the last
+// chunk runs the steps that are too small to cut and opens the next. A layer in decode has five
+// steps that are cut.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include "base/aligned_buffer.h"
+#include "base/step_gate.h"
 #include "base/thread_pool.h"
 #include "runtime/kv_cache.h"
 #include "runtime/model.h"
@@ -43,10 +43,10 @@ class Executor {
   std::vector<Step> steps_;
   Batch batch_;
 
-  // Written by the thread that opens a barrier, read by all after it.
-  size_t current_ = 0;  // step that is being worked on; steps_.size(): the end
-  size_t chunks_ = 0;   // of it
-  alignas(64) std::atomic<size_t> next_{0};
+  // Written by the thread that opens a step, read by those that hold a chunk of it.
+  size_t current_ = 0;   // the open step; steps_.size(): the end
+  uint32_t chunks_ = 0;  // of it
+  StepGate gate_;
 };
 
 }  // namespace gm

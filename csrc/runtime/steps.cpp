@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// How much is worth a chunk. Meeting at a barrier costs a microsecond or two, so a step that one
-// thread finishes sooner is not cut; larger ones are cut into a few times more chunks than threads,
-// so that a slow core delays the others by a fraction of its share.
+// How much is worth a chunk. Going from one step to the next costs a microsecond or two, so a step
+// that one thread finishes sooner is not cut; larger ones are cut into a few times more chunks than
+// threads, so that a slow core delays the others by a fraction of its share.
 #include "runtime/steps.h"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A plan's operations with everything resolved: pointers, strides, kernels. A step is cut into
 // chunks that any worker may run in any order; a chunk is whole rows or whole tokens, so the cut
-// changes no result. A step of one chunk is run by the thread that opens the barrier before it.
+// changes no result. A step of one chunk is run by the thread that finished the step before it.
 #pragma once
 
 #include <cstddef>

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Prompt = str | Sequence[int] | Sequence[Mapping[str, object]]
 Progress = Callable[[int, int], object]
 
-# A thread that streams less than this per token spends longer at barriers than it saves, above all
+# A thread that streams less than this per token spends longer on waiting than it saves, above all
 # where other programs want the cores, too.
 _BYTES_PER_THREAD = 16 * 2**20
 

@@ -1,23 +1,20 @@
 // SPDX-License-Identifier: MIT
-// Every worker runs every job, a barrier lets nobody through early and runs its completion once,
-// and what was written before it is seen behind it. ThreadSanitizer runs this file too.
+// Every worker runs every job; a StepGate hands out every chunk of every step once, in order of the
+// steps, and what was written before a step is seen in it. ThreadSanitizer runs this file too.
 #include "base/thread_pool.h"
 
 #include "base/error.h"
+#include "base/step_gate.h"
 #include "check.h"
 
 namespace {
-
-constexpr size_t kRounds = 200;
 
 struct Shared {
   gm::ThreadPool* pool;
   std::atomic<size_t> calls{0};
   std::atomic<size_t> next{0};
   std::atomic<size_t> errors{0};
-  std::vector<size_t> done = {};     // by chunk: how often it was worked on
-  std::vector<size_t> written = {};  // by worker: the round it is in; plain on purpose
-  size_t completions = 0;            // plain: only the last to arrive writes it
+  std::vector<size_t> done = {};  // by chunk: how often it was worked on
 };
 
 void count_and_take(void* context, size_t worker) noexcept {
@@ -27,17 +24,45 @@ void count_and_take(void* context, size_t worker) noexcept {
   for (size_t chunk = s.next++; chunk < s.done.size(); chunk = s.next++) ++s.done[chunk];
 }
 
-void complete(void* context, size_t) noexcept { ++static_cast<Shared*>(context)->completions; }
+constexpr uint32_t kSteps = 300;
 
-void rounds(void* context, size_t worker) noexcept {
-  auto& s = *static_cast<Shared*>(context);
-  for (size_t round = 1; round <= kRounds; ++round) {
-    s.written[worker] = round;
-    s.pool->barrier(complete, &s, worker);
-    for (const size_t seen : s.written)
-      if (seen != round) ++s.errors;
-    if (s.completions != 2 * round - 1) ++s.errors;
-    s.pool->barrier(complete, &s, worker);
+uint32_t chunks_of(uint32_t step) { return 2 + step % 7; }
+
+struct Walk {
+  gm::ThreadPool* pool;
+  gm::StepGate gate = {};
+  uint32_t step = 0;                  // plain: written by the thread that opens a step
+  std::vector<uint32_t> before = {};  // by step and chunk: what the step before left; plain
+  std::vector<uint32_t> now = {};
+  std::atomic<size_t> errors{0};
+};
+
+// Chunk c of step s checks that every chunk of step s - 1 is done, then leaves its own mark.
+void run_step_chunk(Walk& w, uint32_t chunk) {
+  if (w.step > 0)
+    for (uint32_t c = 0; c < chunks_of(w.step - 1); ++c)
+      if (w.before[c] != w.step - 1) ++w.errors;
+  if (w.now[chunk] == w.step) ++w.errors;  // taken twice
+  w.now[chunk] = w.step;
+}
+
+void walk(void* context, size_t) noexcept {
+  auto& w = *static_cast<Walk*>(context);
+  for (uint32_t chunk, phase;;) {
+    const auto turn = w.gate.take(&chunk, &phase);
+    if (turn == gm::StepGate::Turn::End) return;
+    if (turn == gm::StepGate::Turn::Wait) {
+      w.pool->wait_while(w.gate.phase(), phase);
+      continue;
+    }
+    run_step_chunk(w, chunk);
+    if (!w.gate.finish(chunks_of(w.step))) continue;
+    std::swap(w.before, w.now);
+    if (++w.step == kSteps) {
+      w.gate.close();
+    } else {
+      w.gate.open(chunks_of(w.step));
+    }
   }
 }
 
@@ -58,14 +83,19 @@ GM_TEST(every_worker_and_every_chunk_once) {
   }
 }
 
-GM_TEST(barriers) {
-  for (size_t threads = 1; threads <= 4; ++threads) {
+GM_TEST(steps_follow_each_other) {
+  for (size_t threads = 1; threads <= 5; ++threads) {
     gm::ThreadPool pool(threads);
-    Shared s{&pool};
-    s.written.assign(threads, 0);
-    pool.run(rounds, &s);
-    CHECK_EQ(s.errors.load(), 0u);
-    CHECK_EQ(s.completions, 2 * kRounds);
+    Walk w{&pool};
+    for (int repeat = 0; repeat < 5; ++repeat) {
+      w.step = 0;
+      w.before.assign(16, kSteps);
+      w.now.assign(16, kSteps);
+      w.gate.open(chunks_of(0));
+      pool.run(walk, &w);
+      CHECK_EQ(w.errors.load(), 0u);
+      CHECK_EQ(w.step, kSteps);
+    }
   }
 }
 

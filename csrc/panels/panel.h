@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Panels: weights permuted once, 16 rows side by side, so that a SIMD lane is a row and a matrix is
 // one linear stream. A panel takes exactly as many bytes as its 16 GGUF rows; rows beyond the
-// matrix are zero blocks. The block layouts stand at the top of each panels/pack_<format>.
+// matrix are zero blocks. The layouts are the field tables of panel.cpp; each kernels/unpack file
+// says what its format's block looks like.
 #pragma once
 
 #include <cstddef>

@@ -66,21 +66,27 @@ inline void score_page(const AttentionRows& rows, size_t r0, const Value* k, flo
   for (size_t s = 0; s < kPagePositions; s += 16 * kVectors) {
     F32x16 acc[N][kVectors];
     GM_UNROLL(6)
-    for (size_t r = 0; r < N; ++r) GM_UNROLL(4)
-    for (size_t v = 0; v < kVectors; ++v) acc[r][v] = f_zero();
+    for (size_t r = 0; r < N; ++r) {
+      GM_UNROLL(4)
+      for (size_t v = 0; v < kVectors; ++v) acc[r][v] = f_zero();
+    }
     for (size_t d = 0; d < rows.args.D; ++d) {
       F32x16 key[kVectors];
       GM_UNROLL(4)
       for (size_t v = 0; v < kVectors; ++v)
         key[v] = load_cached(k + d * kPagePositions + s + 16 * v);
       GM_UNROLL(6)
-      for (size_t r = 0; r < N; ++r) GM_UNROLL(4)
-      for (size_t v = 0; v < kVectors; ++v) acc[r][v] = f_fma(f_set1(q[r][d]), key[v], acc[r][v]);
+      for (size_t r = 0; r < N; ++r) {
+        GM_UNROLL(4)
+        for (size_t v = 0; v < kVectors; ++v) acc[r][v] = f_fma(f_set1(q[r][d]), key[v], acc[r][v]);
+      }
     }
     GM_UNROLL(6)
-    for (size_t r = 0; r < N; ++r) GM_UNROLL(4)
-    for (size_t v = 0; v < kVectors; ++v)
-      f_store(scores + r * kChunkPositions + s + 16 * v, f_mul(acc[r][v], scale));
+    for (size_t r = 0; r < N; ++r) {
+      GM_UNROLL(4)
+      for (size_t v = 0; v < kVectors; ++v)
+        f_store(scores + r * kChunkPositions + s + 16 * v, f_mul(acc[r][v], scale));
+    }
   }
 }
 
@@ -92,20 +98,27 @@ inline void weigh_columns(const Value* v, size_t D, size_t n, bool first, const 
   const size_t Dp = round_up_16(D);
   F32x16 acc[N][V];
   GM_UNROLL(6)
-  for (size_t r = 0; r < N; ++r) GM_UNROLL(4)
-  for (size_t i = 0; i < V; ++i) acc[r][i] = first ? f_zero() : f_load(part + r * Dp + c + 16 * i);
+  for (size_t r = 0; r < N; ++r) {
+    GM_UNROLL(4)
+    for (size_t i = 0; i < V; ++i)
+      acc[r][i] = first ? f_zero() : f_load(part + r * Dp + c + 16 * i);
+  }
   for (size_t p = 0; p < n; ++p) {
     F32x16 value[V];
     GM_UNROLL(4)
     for (size_t i = 0; i < V; ++i) value[i] = load_cached(v + p * D + c + 16 * i);
     GM_UNROLL(6)
-    for (size_t r = 0; r < N; ++r) GM_UNROLL(4)
-    for (size_t i = 0; i < V; ++i)
-      acc[r][i] = f_fma(f_set1(weights[r * kChunkPositions + p]), value[i], acc[r][i]);
+    for (size_t r = 0; r < N; ++r) {
+      GM_UNROLL(4)
+      for (size_t i = 0; i < V; ++i)
+        acc[r][i] = f_fma(f_set1(weights[r * kChunkPositions + p]), value[i], acc[r][i]);
+    }
   }
   GM_UNROLL(6)
-  for (size_t r = 0; r < N; ++r) GM_UNROLL(4)
-  for (size_t i = 0; i < V; ++i) f_store(part + r * Dp + c + 16 * i, acc[r][i]);
+  for (size_t r = 0; r < N; ++r) {
+    GM_UNROLL(4)
+    for (size_t i = 0; i < V; ++i) f_store(part + r * Dp + c + 16 * i, acc[r][i]);
+  }
 }
 
 template <size_t N, class Value>

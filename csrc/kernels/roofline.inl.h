@@ -27,8 +27,10 @@ size_t int8_burn(size_t rounds, uint32_t* sink) noexcept {
 // Reads `bytes` (a multiple of 256) once and returns a value that depends on all of them.
 uint32_t read_stream(const uint8_t* p, size_t bytes) noexcept {
   I32x16 acc[4] = {i_zero(), i_zero(), i_zero(), i_zero()};
-  for (size_t i = 0; i < bytes; i += 256) GM_UNROLL(4)
-  for (size_t j = 0; j < 4; ++j) acc[j] = i_add(acc[j], i_load(p + i + 64 * j));
+  for (size_t i = 0; i < bytes; i += 256) {
+    GM_UNROLL(4)
+    for (size_t j = 0; j < 4; ++j) acc[j] = i_add(acc[j], i_load(p + i + 64 * j));
+  }
   alignas(64) int32_t lanes[16];
   i_store(lanes, i_add(i_add(acc[0], acc[1]), i_add(acc[2], acc[3])));
   uint32_t sum = 0;

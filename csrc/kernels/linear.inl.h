@@ -14,8 +14,12 @@ struct DirectTile {
   void run() {
     RegisterSums<1, W> acc;
     acc.clear();
-    for (size_t s = 0; s < Steps::count(args.K); ++s)
+    for (size_t s = 0; s < Steps::count(args.K); ++s) {
+      // Hardware prefetchers stop at page borders, which a panel crosses every other block.
+      const uint8_t* ahead = panel + (s + 1) * Steps::kStepBytes;
+      for (size_t b = 0; b < Steps::kStepBytes; b += 64) __builtin_prefetch(ahead + b);
       Steps::template add_direct<W>(panel, args.K, s, act + s * Steps::kActDwords * W, acc);
+    }
     store_rows<W>(args, p, t0, acc.v[0]);
   }
 };

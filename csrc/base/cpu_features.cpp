@@ -8,6 +8,11 @@
 #include <cstring>
 #include <fstream>
 
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #if defined(__x86_64__) || defined(_M_X64)
 #define GM_X86 1
 #if defined(_MSC_VER)
@@ -54,6 +59,16 @@ uint64_t xcr0() noexcept {
 
 constexpr bool bit(uint32_t word, unsigned index) noexcept { return ((word >> index) & 1u) != 0; }
 
+// The tile registers are 8 KB of state per thread: Linux wants a process to ask for them first.
+bool tiles_permitted() noexcept {
+#if defined(__linux__)
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 CpuFeatures detect() noexcept {
   CpuFeatures f;
   const uint32_t max_leaf = cpuid(0).eax;
@@ -76,6 +91,9 @@ CpuFeatures detect() noexcept {
   f.avx512bw = bit(seven.ebx, 30);
   f.avx512vl = bit(seven.ebx, 31);
   f.avx512_vnni = bit(seven.ecx, 11);
+  constexpr uint64_t kTileState = 0x60000;  // tile configuration and data
+  f.amx_int8 = bit(seven.edx, 24) && bit(seven.edx, 25) && (saved & kTileState) == kTileState &&
+               tiles_permitted();
   return f;
 }
 

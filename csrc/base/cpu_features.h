@@ -17,6 +17,7 @@ struct CpuFeatures {
   bool avx512dq = false;
   bool avx512vl = false;
   bool avx512_vnni = false;
+  bool amx_int8 = false;  // and the system lets this process use the tile registers
 };
 
 // All false on CPUs other than x86-64.

@@ -118,14 +118,16 @@ std::vector<int> performance_cpus(const std::vector<int>& cpus, const std::strin
   return fast;
 }
 
-size_t count_cores(const std::vector<int>& cpus, const std::string& root) {
-  std::set<std::string> cores;
+// The different lines that a topology file of these CPUs has; without one, each CPU has its own.
+std::set<std::string> topology_lines(const std::vector<int>& cpus, const std::string& root,
+                                     const std::string& file) {
+  std::set<std::string> lines;
   for (const int cpu : cpus) {
     const std::string name = std::to_string(cpu);
-    const std::string folder = root + "sys/devices/system/cpu/cpu" + name + "/topology";
-    cores.insert(first_line(folder + "/thread_siblings_list").value_or(name));
+    const std::string folder = root + "sys/devices/system/cpu/cpu" + name + "/topology/";
+    lines.insert(first_line(folder + file).value_or(name));
   }
-  return cores.size();
+  return lines;
 }
 
 std::string plural(size_t count, const std::string& noun) {
@@ -169,27 +171,52 @@ std::vector<int> parse_cpu_list(const std::string& text) {
   return cpus;
 }
 
-ThreadAdvice advise_threads(const std::vector<int>& cpus, const std::string& root) {
-  if (cpus.empty()) return {1, "1 thread: the system does not say which CPUs this process may use"};
+CpuTopology read_topology(const std::vector<int>& cpus, const std::string& root) {
+  CpuTopology out;
+  out.cpus = cpus;
+  const std::string all = root + "sys/devices/system/cpu/online";
+  out.online = parse_cpu_list(first_line(all).value_or("")).size();
+  const std::string package = root + "sys/devices/system/cpu/cpu0/topology/physical_package_id";
+  if (first_line(package)) out.sockets = topology_lines(cpus, root, "physical_package_id").size();
+  const std::set<std::string> cores = topology_lines(cpus, root, "thread_siblings_list");
+  out.cores = cores.size();
+  for (const std::string& siblings : cores)
+    out.threads_per_core = std::max(out.threads_per_core, parse_cpu_list(siblings).size());
   const std::vector<int> fast = performance_cpus(cpus, root);
-  const bool mixed = fast.size() < cpus.size();
-  size_t count = std::max<size_t>(count_cores(fast, root), 1);
-  std::string why = plural(count, mixed ? "performance core" : "physical core") + " among the " +
-                    plural(cpus.size(), "CPU") + " that this process may use";
+  out.performance_cores = topology_lines(fast, root, "thread_siblings_list").size();
   const double quota = cgroup_quota(root);
-  if (quota < static_cast<double>(count)) {
-    count = std::max<size_t>(static_cast<size_t>(quota + 0.01), 1);
+  if (quota < std::numeric_limits<double>::infinity()) out.quota = quota;
+  return out;
+}
+
+ThreadAdvice advise_threads(const CpuTopology& topology) {
+  if (topology.cpus.empty())
+    return {1, "1 thread: the system does not say which CPUs this process may use"};
+  const bool mixed = topology.performance_cores < topology.cores;
+  size_t count = std::max<size_t>(topology.performance_cores, 1);
+  std::string why = plural(count, mixed ? "performance core" : "physical core") + " among the " +
+                    plural(topology.cpus.size(), "CPU") + " that this process may use";
+  if (topology.quota > 0 && topology.quota < static_cast<double>(count)) {
+    count = std::max<size_t>(static_cast<size_t>(topology.quota + 0.01), 1);
     std::ostringstream text;
     text.precision(2);
-    text << std::fixed << quota;
+    text << std::fixed << topology.quota;
     why += ", held to a cgroup quota of " + text.str() + " CPUs";
   }
   return {count, plural(count, "thread") + ": " + why};
 }
 
+CpuTopology cpu_topology() {
+#if defined(__linux__)
+  return read_topology(affinity(), "/");
+#else
+  return {};
+#endif
+}
+
 ThreadAdvice default_threads() {
 #if defined(__linux__)
-  return advise_threads(affinity(), "/");
+  return advise_threads(cpu_topology());
 #else
 #if defined(__APPLE__)
   int cores = 0;

@@ -4,6 +4,7 @@
 #include "base/mapped_file.h"
 
 #include <algorithm>
+#include <chrono>
 #include <limits>
 #include <system_error>
 
@@ -36,6 +37,11 @@ void check_path(const std::string& path) {
   }
 }
 
+int64_t now_ns() noexcept {
+  const auto since = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(since).count();
+}
+
 #ifndef _WIN32
 // Closes a descriptor when the scope ends; a map outlives its descriptor.
 struct Descriptor {
@@ -46,6 +52,19 @@ struct Descriptor {
 };
 
 std::string reason(int error) { return std::generic_category().message(error); }
+
+FileIdentity identity_from(const struct stat& info) noexcept {
+  const auto ns = [](const struct timespec& t) {
+    return static_cast<int64_t>(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
+  };
+#ifdef __APPLE__
+  const struct timespec &modified = info.st_mtimespec, &changed = info.st_ctimespec;
+#else
+  const struct timespec &modified = info.st_mtim, &changed = info.st_ctim;
+#endif
+  return {static_cast<uint64_t>(info.st_dev), static_cast<uint64_t>(info.st_ino),
+          static_cast<uint64_t>(info.st_size), ns(modified), ns(changed)};
+}
 
 const char* kind_of(mode_t mode) {
   if (S_ISDIR(mode)) return "a directory";
@@ -61,7 +80,7 @@ const char* kind_of(mode_t mode) {
 
 #ifndef _WIN32
 
-MappedFile::MappedFile(const std::string& path) : path_(path) {
+MappedFile::MappedFile(const std::string& path) : path_(path), opened_ns_(now_ns()) {
   check_path(path);
   Descriptor file;
   do {
@@ -77,6 +96,7 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
     fail(path, "the file is too large to be mapped.");
   }
   size_ = static_cast<size_t>(info.st_size);
+  identity_ = identity_from(info);
   if (size_ == 0) return;
   void* map = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.fd, 0);
   if (map == MAP_FAILED) fail(path, "cannot map the file: " + reason(errno) + ".");
@@ -86,6 +106,11 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
 bool MappedFile::exists(const std::string& path) noexcept {
   struct stat info{};
   return ::stat(path.c_str(), &info) == 0 || errno != ENOENT;
+}
+
+FileIdentity MappedFile::identity_of(const std::string& path) noexcept {
+  struct stat info{};
+  return ::stat(path.c_str(), &info) == 0 ? identity_from(info) : FileIdentity{};
 }
 
 MappedFile::~MappedFile() {
@@ -111,6 +136,12 @@ void advise(std::span<const uint8_t> bytes, uint64_t offset, uint64_t count, boo
 
 void MappedFile::prefetch(uint64_t offset, uint64_t count) const noexcept {
   advise(bytes(), offset, count, false, MADV_WILLNEED);
+}
+
+void MappedFile::prefer_huge_pages() const noexcept {
+#ifdef MADV_HUGEPAGE
+  if (data_ != nullptr) ::madvise(const_cast<uint8_t*>(data_), size_, MADV_HUGEPAGE);
+#endif
 }
 
 void MappedFile::drop(uint64_t offset, uint64_t count) const noexcept {
@@ -142,7 +173,7 @@ std::wstring wide(const std::string& path) {
 
 }  // namespace
 
-MappedFile::MappedFile(const std::string& path) : path_(path) {
+MappedFile::MappedFile(const std::string& path) : path_(path), opened_ns_(now_ns()) {
   check_path(path);
   const std::wstring name = wide(path);
   Handle file{CreateFileW(name.c_str(), GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_DELETE, nullptr,
@@ -170,6 +201,9 @@ bool MappedFile::exists(const std::string& path) noexcept {
   }
 }
 
+// Not asked for yet: without an identity the panel cache compares every time.
+FileIdentity MappedFile::identity_of(const std::string&) noexcept { return {}; }
+
 MappedFile::~MappedFile() {
   if (data_ != nullptr) UnmapViewOfFile(data_);
 }
@@ -177,6 +211,7 @@ MappedFile::~MappedFile() {
 // The system's own read-ahead and trimming serve here.
 void MappedFile::prefetch(uint64_t, uint64_t) const noexcept {}
 void MappedFile::drop(uint64_t, uint64_t) const noexcept {}
+void MappedFile::prefer_huge_pages() const noexcept {}
 
 #endif
 

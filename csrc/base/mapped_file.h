@@ -11,6 +11,18 @@
 
 namespace gm {
 
+// Which file it was, and when it last changed: the change time moves with every write, and unlike
+// the modification time no program can set it back. Zeros where the system does not say.
+struct FileIdentity {
+  uint64_t device = 0;
+  uint64_t inode = 0;
+  uint64_t size = 0;
+  int64_t modified_ns = 0;
+  int64_t changed_ns = 0;
+
+  bool operator==(const FileIdentity&) const = default;
+};
+
 class MappedFile {
  public:
   // path is UTF-8 (on POSIX: the raw bytes). Throws ResourceError.
@@ -25,16 +37,25 @@ class MappedFile {
   // Page-aligned; empty (null) for an empty file.
   std::span<const uint8_t> bytes() const noexcept { return {data_, size_}; }
   size_t size() const noexcept { return size_; }
+  // Of the file as it was opened, and when that was (nanoseconds since 1970).
+  const FileIdentity& identity() const noexcept { return identity_; }
+  int64_t opened_ns() const noexcept { return opened_ns_; }
+  // Of what has that name now; zeros if nothing has.
+  static FileIdentity identity_of(const std::string& path) noexcept;
 
   // Hints about the pages inside [offset, offset + count), clipped to the file. prefetch: soon
   // needed. drop: no longer needed; reading them again is valid and goes back to the file.
   void prefetch(uint64_t offset, uint64_t count) const noexcept;
   void drop(uint64_t offset, uint64_t count) const noexcept;
+  // Asks for huge pages where the file system keeps some.
+  void prefer_huge_pages() const noexcept;
 
  private:
   std::string path_;
   const uint8_t* data_ = nullptr;
   size_t size_ = 0;
+  FileIdentity identity_;
+  int64_t opened_ns_ = 0;
 };
 
 }  // namespace gm

@@ -37,10 +37,6 @@ py::object to_str(std::string_view text) {
       PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "surrogateescape"));
 }
 
-py::object to_path(const std::string& path) {
-  return steal(PyUnicode_DecodeFSDefaultAndSize(path.data(), static_cast<Py_ssize_t>(path.size())));
-}
-
 py::object read_scalar(Reader& reader, ValueType type) {
   switch (type) {
     case ValueType::Uint8:
@@ -154,6 +150,10 @@ py::array tensor_bytes(const py::object& self, const std::string& name) {
 }
 
 }  // namespace
+
+py::object to_path(const std::string& path) {
+  return steal(PyUnicode_DecodeFSDefaultAndSize(path.data(), static_cast<Py_ssize_t>(path.size())));
+}
 
 void bind_gguf(py::module_& module) {
   py::class_<File, std::shared_ptr<File>>(module, "GgufFile")

@@ -4,6 +4,7 @@
 #include <pybind11/stl.h>
 
 #include <string>
+#include <vector>
 
 #include "base/cpu_features.h"
 #include "base/cpu_topology.h"
@@ -11,6 +12,7 @@
 #include "base/thread_pool.h"
 #include "bindings/bindings.h"
 #include "kernels/dispatch.h"
+#include "runtime/linear_bench.h"
 #include "runtime/roofline.h"
 
 namespace py = pybind11;
@@ -37,24 +39,56 @@ double bandwidth(py::ssize_t threads, py::ssize_t megabytes) {
   return measure_bandwidth(default_kernels(), count, static_cast<size_t>(megabytes) << 20);
 }
 
-double int8_peak(py::ssize_t threads, const std::string& isa) {
+using Measure = double (*)(const KernelTable&, size_t threads);
+
+template <Measure measure>
+double peak(py::ssize_t threads, const std::string& isa) {
   const size_t count = checked_threads(threads);
   const py::gil_scoped_release release;
-  return measure_int8_peak(isa.empty() ? default_kernels() : kernels_for(isa), count);
+  return measure(isa.empty() ? default_kernels() : kernels_for(isa), count);
+}
+
+std::vector<double> linear_bench(const std::string& format, size_t rows, size_t K, size_t T,
+                                 const std::string& isa, py::ssize_t threads, size_t passes) {
+  const TypeInfo type = type_info(format);
+  if (type.status != TypeStatus::Supported)
+    throw UnsupportedError("[linear bench] There is no kernel for the format " + format + ".");
+  const LinearBench bench{type.format, rows, K, T, checked_threads(threads), passes};
+  const py::gil_scoped_release release;
+  return bench_linear(isa.empty() ? default_kernels() : kernels_for(isa), bench);
+}
+
+py::dict topology() {
+  const CpuTopology found = cpu_topology();
+  py::dict out;
+  out["cpus"] = found.cpus;
+  out["online"] = found.online;
+  out["sockets"] = found.sockets;
+  out["cores"] = found.cores;
+  out["performance_cores"] = found.performance_cores;
+  out["threads_per_core"] = found.threads_per_core;
+  out["quota"] = found.quota;
+  return out;
 }
 
 }  // namespace
 
 void bind_machine(py::module_& module) {
-  module.def("available_isas", &available_isas);
+  module.def("available_isas", [] { return available_isas(); });
   module.def("default_isa", [] { return std::string(default_kernels().name); });
   module.def("cpu_name", &cpu_name);
   module.def("default_threads", [] {
     const ThreadAdvice advice = default_threads();
     return py::make_tuple(advice.count, advice.why);
   });
+  module.def("cpu_topology", &topology);
   module.def("measure_bandwidth", &bandwidth, py::arg("threads"), py::arg("megabytes") = 512);
-  module.def("measure_int8_peak", &int8_peak, py::arg("threads"), py::arg("isa") = "");
+  module.def("measure_int8_peak", &peak<measure_int8_peak>, py::arg("threads"),
+             py::arg("isa") = "");
+  module.def("measure_float_peak", &peak<measure_float_peak>, py::arg("threads"),
+             py::arg("isa") = "");
+  module.def("bench_linear", &linear_bench, py::arg("format"), py::arg("rows"), py::arg("K"),
+             py::arg("T"), py::arg("isa") = "", py::arg("threads") = 1, py::arg("passes") = 10);
 }
 
 }  // namespace gm::bindings

@@ -22,15 +22,21 @@ namespace py = pybind11;
 namespace gm::bindings {
 namespace {
 
-std::shared_ptr<Model> load(std::shared_ptr<gguf::File> file, const py::dict& dict, int64_t threads,
-                            const std::string& isa, const py::object& progress) {
+size_t checked_threads(int64_t threads) {
   if (threads < 0) {
     throw ResourceError("[model] The number of threads is at least 1, or 0 for the default. Got " +
                         std::to_string(threads) + ".");
   }
+  return static_cast<size_t>(threads);
+}
+
+std::shared_ptr<Model> load(std::shared_ptr<gguf::File> file, const py::dict& dict, int64_t threads,
+                            const std::string& isa, const py::object& progress,
+                            const std::string& cache) {
   ModelOptions options;
-  options.threads = static_cast<size_t>(threads);
+  options.threads = checked_threads(threads);
   options.isa = isa;
+  options.cache = cache;
   if (!progress.is_none()) {
     options.progress = [&progress](uint64_t done, uint64_t total) {
       const py::gil_scoped_acquire hold;
@@ -42,8 +48,26 @@ std::shared_ptr<Model> load(std::shared_ptr<gguf::File> file, const py::dict& di
   return std::make_shared<Model>(std::move(file), std::move(plan), options);
 }
 
-// A sequence or array of integers; int32 arrays are copied, everything else is range-checked.
+// The tokens of a list or tuple of plain integers that fit; nothing for anything else. A token of a
+// text comes this way: NumPy would take longer than all the rest of the call.
+bool plain_tokens(const py::object& object, std::vector<int32_t>* tokens) {
+  if (!PyList_CheckExact(object.ptr()) && !PyTuple_CheckExact(object.ptr())) return false;
+  const Py_ssize_t count = PySequence_Fast_GET_SIZE(object.ptr());
+  tokens->reserve(static_cast<size_t>(count));
+  for (Py_ssize_t i = 0; i < count; ++i) {
+    PyObject* item = PySequence_Fast_GET_ITEM(object.ptr(), i);
+    int overflow = 0;
+    const long long value =
+        PyLong_CheckExact(item) ? PyLong_AsLongLongAndOverflow(item, &overflow) : -1;
+    if (value < 0 || overflow != 0 || value > std::numeric_limits<int32_t>::max()) return false;
+    tokens->push_back(static_cast<int32_t>(value));
+  }
+  return true;
+}
+
+// A sequence or array of integers; what is not plain goes through NumPy and is range-checked.
 std::vector<int32_t> to_tokens(const py::object& object) {
+  if (std::vector<int32_t> plain; plain_tokens(object, &plain)) return plain;
   const auto array = py::array::ensure(object);
   if (!array || array.ndim() != 1) {
     PyErr_Clear();
@@ -85,7 +109,7 @@ py::array_t<float> logits(const py::object& self) {
   }
   py::array_t<float> view({session.logits_rows(), session.model().plan().vocab_size},
                           session.logits(), self);
-  view.attr("setflags")(py::arg("write") = false);
+  py::detail::array_proxy(view.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
   return view;
 }
 
@@ -104,12 +128,18 @@ py::tuple candidates(Session& session, int64_t n) {
                         py::array_t<float>(count, best.logits.data()), best.logsumexp);
 }
 
+KvType kv_type(const std::string& name) {
+  std::string known;
+  for (size_t i = 0; i < kKvTypeCount; ++i) {
+    if (name == kKvTypeNames[i]) return static_cast<KvType>(i);
+    known += (i == 0 ? "" : ", ") + std::string(kKvTypeNames[i]);
+  }
+  throw UnsupportedError("[kv cache] The types are " + known + ". Got \"" + name + "\".");
+}
+
 std::shared_ptr<Session> open_session(const std::shared_ptr<Model>& model, int64_t context,
-                                      int64_t max_batch, bool all_logits) {
-  SessionOptions options;
-  options.context = context < 0 ? 0 : static_cast<size_t>(context);
-  options.max_batch = max_batch < 0 ? 0 : static_cast<size_t>(max_batch);
-  options.all_logits = all_logits;
+                                      int64_t max_batch, bool all_logits, const std::string& kv) {
+  const SessionOptions options = session_options(context, max_batch, all_logits, kv);
   const py::gil_scoped_release release;
   return std::make_shared<Session>(model, options);
 }
@@ -117,35 +147,55 @@ std::shared_ptr<Session> open_session(const std::shared_ptr<Model>& model, int64
 py::dict memory_bytes(const Session& session) {
   py::dict out;
   out["kv_cache"] = session.cache_bytes();
-  out["arena"] = session.arena_bytes();
+  out["activations"] = session.buffers().activation_bytes();
+  out["logits"] = session.buffers().logits_bytes();
+  out["scratch"] = session.buffers().scratch_bytes();
   out["rope_tables"] = session.rope_bytes();
   return out;
+}
+
+// (state, path of the entry, why it was missed)
+py::tuple cache_outcome(const Model& model) {
+  constexpr const char* kStates[] = {"off", "hit", "compared", "miss"};
+  const CacheOutcome& cache = model.weights().cache();
+  return py::make_tuple(kStates[static_cast<size_t>(cache.state)], to_path(cache.path), cache.why);
 }
 
 void bind_model(py::module_& module) {
   py::class_<Model, std::shared_ptr<Model>>(
       module, "Model", "Packed weights and a validated plan. Shared by sessions; immutable.")
       .def(py::init(&load), py::arg("file"), py::arg("plan"), py::arg("threads") = 0,
-           py::arg("isa") = "", py::arg("progress") = py::none())
+           py::arg("isa") = "", py::arg("progress") = py::none(), py::arg("cache") = "")
       .def_property_readonly("threads", [](Model& m) { return m.pool().size(); })
       .def_property_readonly("isa", [](const Model& m) { return std::string(m.kernels().name); })
       .def_property_readonly("vocab_size", [](const Model& m) { return m.plan().vocab_size; })
       .def_property_readonly("weight_bytes",
-                             [](const Model& m) { return m.weights().bytes_per_token(); })
+                             [](const Model& m) { return m.weights().layout().bytes_per_token; })
       .def_property_readonly("panel_bytes",
-                             [](const Model& m) { return m.weights().panel_bytes(); })
+                             [](const Model& m) { return m.weights().layout().panel_bytes; })
       .def_property_readonly("mapped_bytes",
-                             [](const Model& m) { return m.weights().mapped_bytes(); });
+                             [](const Model& m) { return m.weights().layout().mapped_bytes; })
+      .def_property_readonly("cache", &cache_outcome)
+      .def(
+          "cache_writer",
+          [](const Model& m) {
+            const py::gil_scoped_release release;
+            return m.weights().cache_writer();
+          },
+          py::keep_alive<0, 1>());
 }
 
 void bind_session(py::module_& module) {
   py::class_<Session, std::shared_ptr<Session>>(
       module, "Session", "A KV cache and the buffers of one sequence. forward releases the GIL.")
       .def(py::init(&open_session), py::arg("model"), py::arg("context"),
-           py::arg("max_batch") = 512, py::arg("all_logits") = false)
+           py::arg("max_batch") = 512, py::arg("all_logits") = false, py::arg("kv") = "f16")
       .def_property_readonly("position", &Session::position)
       .def_property_readonly("context", &Session::context)
       .def_property_readonly("max_batch", &Session::max_batch)
+      .def_property_readonly(
+          "kv",
+          [](const Session& s) { return std::string(kKvTypeNames[static_cast<size_t>(s.kv())]); })
       .def_property_readonly("memory_bytes", &memory_bytes)
       .def("forward", &forward, py::arg("tokens"))
       .def(
@@ -164,6 +214,16 @@ void bind_session(py::module_& module) {
 }
 
 }  // namespace
+
+SessionOptions session_options(int64_t context, int64_t max_batch, bool all_logits,
+                               const std::string& kv) {
+  SessionOptions options;
+  options.context = context < 0 ? 0 : static_cast<size_t>(context);
+  options.max_batch = max_batch < 0 ? 0 : static_cast<size_t>(max_batch);
+  options.all_logits = all_logits;
+  options.kv = kv_type(kv);
+  return options;
+}
 
 void bind_runtime(py::module_& module) {
   bind_model(module);

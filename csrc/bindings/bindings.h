@@ -5,6 +5,10 @@
 
 #include <pybind11/pybind11.h>
 
+#include <string>
+
+#include "runtime/session.h"
+
 namespace gm::bindings {
 
 void bind_errors(pybind11::module_& module);       // first: the others may throw
@@ -12,6 +16,14 @@ void bind_gguf(pybind11::module_& module);         // GgufFile is gm::gguf::File
 void bind_gguf_writer(pybind11::module_& module);  // called by bind_gguf
 void bind_formats(pybind11::module_& module);      // tensor types, decode, encode
 void bind_machine(pybind11::module_& module);      // ISA levels, threads, measured peaks
+void bind_memory(pybind11::module_& module);       // MemoryPlan, the panel cache
 void bind_runtime(pybind11::module_& module);      // Model, Session
+
+// A path as Python has it.
+pybind11::object to_path(const std::string& path);
+// Negative numbers become 0, which the session refuses by name.
+// Throws UnsupportedError for a KV type that does not exist.
+SessionOptions session_options(int64_t context, int64_t max_batch, bool all_logits,
+                               const std::string& kv);
 
 }  // namespace gm::bindings

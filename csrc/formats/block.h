@@ -54,4 +54,47 @@ inline int clamp_round(float x, int lo, int hi) noexcept {
   return static_cast<int>(std::nearbyint(x));
 }
 
+// x ~ step * code + min with codes 0..levels between the least and the largest value.
+struct OffsetFit {
+  float step, min, inverse;
+  int levels;
+
+  OffsetFit(const float* x, size_t n, int top) noexcept : min(x[0]), levels(top) {
+    float max = x[0];
+    for (size_t i = 1; i < n; ++i) {
+      min = std::fmin(min, x[i]);
+      max = std::fmax(max, x[i]);
+    }
+    step = (max - min) / static_cast<float>(levels);
+    inverse = safe_inverse(step);
+  }
+  // Truncation of the code + 0.5, as ggml does; NaN becomes 0.
+  int code(float x) const noexcept {
+    const float raw = (x - min) * inverse + 0.5f;
+    if (!(raw > 0.0f)) return 0;
+    return raw < static_cast<float>(levels) ? static_cast<int>(raw) : levels;
+  }
+};
+
+// 256 values in 16 sub-blocks, x ~ d * scales[j] * (code - offset): the value of largest magnitude
+// of each sub-block becomes code 0, the largest scale -max_scale.
+struct SignedFit {
+  uint16_t d;  // f16
+  int scales[16], offset;
+
+  SignedFit(const float* x, int code_offset, int max_scale) noexcept : offset(code_offset) {
+    float step[16];
+    for (size_t j = 0; j < 16; ++j)
+      step[j] = signed_absmax(x + 16 * j, 16) / static_cast<float>(-offset);
+    d = f32_to_f16(signed_absmax(step, 16) / static_cast<float>(-max_scale));
+    const float inverse = safe_inverse(f16_to_f32(d));
+    for (size_t j = 0; j < 16; ++j)
+      scales[j] = clamp_round(step[j] * inverse, -max_scale, max_scale - 1);
+  }
+  int code(float x, size_t j) const noexcept {
+    const float inverse = safe_inverse(f16_to_f32(d) * static_cast<float>(scales[j]));
+    return clamp_round(x * inverse, -offset, offset - 1) + offset;
+  }
+};
+
 }  // namespace gm

@@ -27,19 +27,22 @@ struct KScales {
   }
 };
 
-// Scales and minima of a super-block: x = d * scale[j] * q - dmin * min[j], q in [0, levels].
+// Scales and minima of a super-block of kGroups sub-blocks: x = d * scale[j] * q - dmin * min[j],
+// scale and min in [0, kMaxScale], q in [0, levels].
+template <size_t kGroups, int kMaxScale>
 struct KEncoding {
+  static constexpr size_t kValues = 256 / kGroups;
   float d, dmin;
-  int scales[8], mins[8];
+  int scales[kGroups], mins[kGroups];
 
-  // Plain min/max of each sub-block of 32; the minimum is never positive.
+  // Plain min/max of each sub-block; the minimum is never positive.
   static KEncoding fit(const float* in, int levels) noexcept {
-    float step[8], low[8], max_step = 0.0f, max_low = 0.0f;
-    for (size_t j = 0; j < 8; ++j) {
-      float lo = 0.0f, hi = in[32 * j];
-      for (size_t i = 0; i < 32; ++i) {
-        lo = std::fmin(lo, in[32 * j + i]);
-        hi = std::fmax(hi, in[32 * j + i]);
+    float step[kGroups], low[kGroups], max_step = 0.0f, max_low = 0.0f;
+    for (size_t j = 0; j < kGroups; ++j) {
+      float lo = 0.0f, hi = in[kValues * j];
+      for (size_t i = 0; i < kValues; ++i) {
+        lo = std::fmin(lo, in[kValues * j + i]);
+        hi = std::fmax(hi, in[kValues * j + i]);
       }
       step[j] = (hi - lo) / static_cast<float>(levels);
       low[j] = -lo;
@@ -47,11 +50,11 @@ struct KEncoding {
       max_low = std::fmax(max_low, low[j]);
     }
     KEncoding e;
-    e.d = f16_to_f32(f32_to_f16(max_step / 63.0f));
-    e.dmin = f16_to_f32(f32_to_f16(max_low / 63.0f));
-    for (size_t j = 0; j < 8; ++j) {
-      e.scales[j] = clamp_round(step[j] * safe_inverse(e.d), 0, 63);
-      e.mins[j] = clamp_round(low[j] * safe_inverse(e.dmin), 0, 63);
+    e.d = f16_to_f32(f32_to_f16(max_step / kMaxScale));
+    e.dmin = f16_to_f32(f32_to_f16(max_low / kMaxScale));
+    for (size_t j = 0; j < kGroups; ++j) {
+      e.scales[j] = clamp_round(step[j] * safe_inverse(e.d), 0, kMaxScale);
+      e.mins[j] = clamp_round(low[j] * safe_inverse(e.dmin), 0, kMaxScale);
     }
     return e;
   }

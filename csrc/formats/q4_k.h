@@ -27,7 +27,7 @@ struct Q4_KBlock {
     }
   }
   void encode(const float* in) noexcept {
-    const KEncoding e = KEncoding::fit(in, 15);
+    const auto e = KEncoding<8, 63>::fit(in, 15);
     *this = Q4_KBlock{};
     d = f32_to_f16(e.d);
     dmin = f32_to_f16(e.dmin);

@@ -29,7 +29,7 @@ struct Q5_KBlock {
     }
   }
   void encode(const float* in) noexcept {
-    const KEncoding e = KEncoding::fit(in, 31);
+    const auto e = KEncoding<8, 63>::fit(in, 31);
     *this = Q5_KBlock{};
     d = f32_to_f16(e.d);
     dmin = f32_to_f16(e.dmin);

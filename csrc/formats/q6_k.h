@@ -29,18 +29,13 @@ struct Q6_KBlock {
       out[i] = scale * static_cast<float>(code(i) - 32);
     }
   }
-  // The value of largest magnitude of each sub-block becomes -32, the largest scale -128.
   void encode(const float* in) noexcept {
-    float step[16];
-    for (size_t j = 0; j < 16; ++j) step[j] = signed_absmax(in + 16 * j, 16) / -32.0f;
+    const SignedFit fit(in, 32, 128);
     *this = Q6_KBlock{};
-    d = f32_to_f16(signed_absmax(step, 16) / -128.0f);
-    const float scale = f16_to_f32(d);
-    for (size_t j = 0; j < 16; ++j)
-      scales[j] = static_cast<int8_t>(clamp_round(step[j] * safe_inverse(scale), -128, 127));
+    d = fit.d;
+    for (size_t j = 0; j < 16; ++j) scales[j] = static_cast<int8_t>(fit.scales[j]);
     for (size_t i = 0; i < 256; ++i) {
-      const float inverse = safe_inverse(scale * static_cast<float>(scales[i / 16]));
-      const int q = clamp_round(in[i] * inverse, -32, 31) + 32;
+      const int q = fit.code(in[i], i / 16);
       const size_t n = i / 128, g = i % 128 / 32, l = i % 32;
       uint8_t& low = ql[64 * n + 32 * (g % 2) + l];
       low = static_cast<uint8_t>(low | ((q & 15) << (g / 2 * 4)));

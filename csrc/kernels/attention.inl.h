@@ -1,282 +1,268 @@
 // SPDX-License-Identifier: MIT
 // Attention of the query heads that share KV head g, over pages of 64 positions, in chunks of 256
 // positions combined in order: the chunk borders depend on positions alone, so neither the batch
-// split nor the thread count can change a bit. Rows are (token, query head) pairs. Scores: a lane
-// is a position (keys are stored transposed), sequential over D. Values: a lane is a channel,
-// sequential over positions. Both run kAttentionRows rows at a time against one load of the page.
-inline constexpr size_t kAttentionTile = 8;  // tokens per call
+// split nor the thread count can change a bit. Rows are (token, query head) pairs; a page is read
+// once for all rows of a call. The softmax is to base 2: log2 e is part of the query's scale. What
+// a page holds and how it is multiplied is the Core: attention_f16.inl.h, attention_int.inl.h.
+inline constexpr size_t kMaxRows =
+    kMaxGroup > kAttentionTileRows ? size_t{kMaxGroup} : kAttentionTileRows;
+// Floats from row to row of scores: 1 KiB would put a page of all rows into a few sets of the L1.
+inline constexpr size_t kScoreStride = kChunkPositions + 16;
 inline constexpr float kMasked = -3.0e38f;
+inline constexpr float kLog2E = 1.44269504f;
 
-inline size_t round_up_16(size_t n) { return (n + 15) / 16 * 16; }
+inline size_t round_up(size_t n, size_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
 
-// Pages are f16; when more row tiles than one read a page it is widened to f32 once.
-inline F32x16 load_cached(const uint16_t* p) { return f_load_f16(p); }
-inline F32x16 load_cached(const float* p) { return f_load(p); }
-
-// Views into args.scratch for R rows.
-struct AttentionScratch {
-  float* page;    // one page of one head, widened: [64, Dp]
-  float* scores;  // [R, 256]
-  float* part;    // [R, Dp] sum over the chunk
-  float* out;     // [R, Dp] sum so far
-  float* max;     // [R]
-  float* sum;     // [R]
-
-  AttentionScratch(uint8_t* p, size_t R, size_t D) {
-    const size_t Dp = round_up_16(D);
-    page = reinterpret_cast<float*>(p);
-    scores = page + kPagePositions * Dp;
-    part = scores + R * kChunkPositions;
-    out = part + R * Dp;
-    max = out + R * Dp;
-    sum = max + R;
-  }
-  static size_t bytes(size_t R, size_t D) {
-    const size_t Dp = round_up_16(D);
-    return (kPagePositions * Dp + R * (kChunkPositions + 2 * Dp + 2)) * sizeof(float) + 64;
+// Cuts scratch memory into arrays at cache line borders; from null it measures.
+struct Carver {
+  uint8_t* base;
+  size_t used = 0;
+  template <class T>
+  T* take(size_t count) {
+    T* p = reinterpret_cast<T*>(base + used);
+    used = round_up(used + count * sizeof(T), 64);
+    return p;
   }
 };
 
-// One tile of rows of a call: row r = (token t0 + r / heads, query head g * heads + r % heads).
+struct AttentionScratch {
+  float* scores;  // [R, kScoreStride] scores, then weights
+  float* part;    // [R, Dp] sum over the chunk
+  float* out;     // [R, Dp] sum so far
+  float* max;     // [R] of the chunks so far
+  float* sum;     // [R]
+  AttentionScratch(Carver& carver, size_t R, size_t D)
+      : scores(carver.take<float>(R * kScoreStride)),
+        part(carver.take<float>(R * round_up(D, 16))),
+        out(carver.take<float>(R * round_up(D, 16))),
+        max(carver.take<float>(R)),
+        sum(carver.take<float>(R)) {}
+};
+
+// The rows of a call: r = (token t0 + r / heads, query head g * heads + r % heads).
 struct AttentionRows {
   const AttentionArgs& args;
   size_t g, t0, heads, R;
-  size_t head_offset(size_t r) const { return (g * heads + r % heads) * args.D; }
-  const float* q(size_t r) const {
-    return args.q + (t0 + r / heads) * args.q_stride + head_offset(r);
-  }
-  float* out(size_t r) const {
-    return args.out + (t0 + r / heads) * args.out_stride + head_offset(r);
-  }
+  size_t token(size_t r) const { return t0 + r / heads; }
+  size_t head(size_t r) const { return g * heads + r % heads; }
+  const float* q(size_t r) const { return args.q + token(r) * args.q_stride + head(r) * args.D; }
+  float* out(size_t r) const { return args.out + token(r) * args.out_stride + head(r) * args.D; }
   // Positions [first, end) that row r sees.
-  size_t end(size_t r) const { return static_cast<size_t>(args.positions[t0 + r / heads]) + 1; }
+  size_t end(size_t r) const { return static_cast<size_t>(args.positions[token(r)]) + 1; }
   size_t first(size_t r) const {
     return args.window != 0 && end(r) > args.window ? end(r) - args.window : 0;
   }
 };
 
-// scores[r, 0..64) of rows [r0, r0 + N) against one page: k is [D][64] of head g.
-template <size_t N, class Value>
-inline void score_page(const AttentionRows& rows, size_t r0, const Value* k, float* scores) {
-  const F32x16 scale = f_set1(rows.args.scale);
-  const float* q[N];
-  GM_UNROLL(6)
-  for (size_t r = 0; r < N; ++r) q[r] = rows.q(r0 + r);
-  constexpr size_t kVectors = N * 4 <= 24 && kAttentionRows > 1 ? 4 : 2;
-  for (size_t s = 0; s < kPagePositions; s += 16 * kVectors) {
-    F32x16 acc[N][kVectors];
-    GM_UNROLL(6)
-    for (size_t r = 0; r < N; ++r) {
-      GM_UNROLL(4)
-      for (size_t v = 0; v < kVectors; ++v) acc[r][v] = f_zero();
-    }
-    for (size_t d = 0; d < rows.args.D; ++d) {
-      F32x16 key[kVectors];
-      GM_UNROLL(4)
-      for (size_t v = 0; v < kVectors; ++v)
-        key[v] = load_cached(k + d * kPagePositions + s + 16 * v);
-      GM_UNROLL(6)
-      for (size_t r = 0; r < N; ++r) {
-        GM_UNROLL(4)
-        for (size_t v = 0; v < kVectors; ++v) acc[r][v] = f_fma(f_set1(q[r][d]), key[v], acc[r][v]);
-      }
-    }
-    GM_UNROLL(6)
-    for (size_t r = 0; r < N; ++r) {
-      GM_UNROLL(4)
-      for (size_t v = 0; v < kVectors; ++v)
-        f_store(scores + r * kChunkPositions + s + 16 * v, f_mul(acc[r][v], scale));
-    }
+// The part of a chunk that the rows of a call see between them: pages from `from` on, n positions.
+struct ChunkSpan {
+  size_t chunk, from, n;
+  bool last;  // no chunk follows in this call
+  size_t page(size_t at) const { return (chunk * kChunkPositions + at) / kPagePositions; }
+};
+
+// Memory that will be read next, fetched a line at a time while the present page is worked on: a
+// page is too short for the hardware to see a stream in it.
+struct Ahead {
+  const uint8_t *at, *end;
+  void step() {
+    if (at >= end) return;
+    __builtin_prefetch(at);
+    at += 64;
+  }
+};
+
+// One page of one head: positions [at, at + n) of the chunk.
+struct PageView {
+  const uint8_t* data;
+  size_t at, n;
+  bool first;  // of the chunk
+};
+
+// f(page, ahead) for the pages of a chunk; `after` is what is read when they are done.
+template <class F>
+inline void for_pages(const uint8_t* const* pages, size_t head_offset, size_t head_bytes,
+                      const ChunkSpan& span, const uint8_t* after, F&& f) {
+  for (size_t at = span.from; at < span.n; at += kPagePositions) {
+    const size_t left = span.n - at < kPagePositions ? span.n - at : kPagePositions;
+    const uint8_t* const* page = pages + span.page(at);
+    const uint8_t* next = at + kPagePositions < span.n ? page[1] + head_offset : after;
+    f(PageView{page[0] + head_offset, at, left, at == span.from}, Ahead{next, next + head_bytes});
   }
 }
 
-// part[r, c..c + 16 V) += sum over the first n positions of a page of weights[r, p] * v[p, ...]; v
-// is [64][D] of head g. `first`: the chunk begins here, part starts from zero.
-template <size_t N, size_t V, class Value>
-inline void weigh_columns(const Value* v, size_t D, size_t n, bool first, const float* weights,
-                          size_t c, float* part) {
-  const size_t Dp = round_up_16(D);
-  F32x16 acc[N][V];
-  GM_UNROLL(6)
-  for (size_t r = 0; r < N; ++r) {
-    GM_UNROLL(4)
-    for (size_t i = 0; i < V; ++i)
-      acc[r][i] = first ? f_zero() : f_load(part + r * Dp + c + 16 * i);
-  }
-  for (size_t p = 0; p < n; ++p) {
-    F32x16 value[V];
-    GM_UNROLL(4)
-    for (size_t i = 0; i < V; ++i) value[i] = load_cached(v + p * D + c + 16 * i);
-    GM_UNROLL(6)
-    for (size_t r = 0; r < N; ++r) {
-      GM_UNROLL(4)
-      for (size_t i = 0; i < V; ++i)
-        acc[r][i] = f_fma(f_set1(weights[r * kChunkPositions + p]), value[i], acc[r][i]);
-    }
-  }
-  GM_UNROLL(6)
-  for (size_t r = 0; r < N; ++r) {
-    GM_UNROLL(4)
-    for (size_t i = 0; i < V; ++i) f_store(part + r * Dp + c + 16 * i, acc[r][i]);
-  }
+// K pages, after which the V pages of the same chunk are read, and V pages, after which the K
+// pages of the next chunk are.
+template <class F>
+inline void for_k_pages(const AttentionRows& rows, size_t head_bytes, const ChunkSpan& span,
+                        F&& f) {
+  const size_t offset = rows.g * head_bytes;
+  for_pages(rows.args.k_pages, offset, head_bytes, span,
+            rows.args.v_pages[span.page(span.from)] + offset, f);
+}
+template <class F>
+inline void for_v_pages(const AttentionRows& rows, size_t head_bytes, const ChunkSpan& span,
+                        F&& f) {
+  const size_t offset = rows.g * head_bytes;
+  const uint8_t* after = span.last ? rows.args.v_pages[span.page(span.from)]
+                                   : rows.args.k_pages[span.page(kChunkPositions)];
+  for_pages(rows.args.v_pages, offset, head_bytes, span, after + offset, f);
 }
 
-template <size_t N, class Value>
-inline void weigh_page(const Value* v, size_t D, size_t n, bool first, const float* weights,
-                       float* part) {
-  constexpr size_t kVectors = kAttentionRows > 1 ? 4 : 2;
-  size_t c = 0;
-  for (; c + 16 * kVectors <= D; c += 16 * kVectors)
-    weigh_columns<N, kVectors>(v, D, n, first, weights, c, part);
-  for (; c < D; c += 16) weigh_columns<N, 1>(v, D, n, first, weights, c, part);
+// Calls f.operator()<N>(r) for register tiles of N rows that cover R, the largest first.
+template <class F>
+inline void for_row_tiles(size_t R, F&& f) {
+  size_t r = 0;
+  for (; r + kAttentionRows <= R; r += kAttentionRows) f.template operator()<kAttentionRows>(r);
+  if constexpr (kAttentionRows > 8)
+    for (; r + 8 <= R; r += 8) f.template operator()<8>(r);
+  if constexpr (kAttentionRows > 4)
+    for (; r + 4 <= R; r += 4) f.template operator()<4>(r);
+  if constexpr (kAttentionRows > 2)
+    for (; r + 2 <= R; r += 2) f.template operator()<2>(r);
+  for (; r < R; ++r) f.template operator()<1>(r);
 }
 
-// scores -> weights e^(s - max) for the first n positions of a chunk, of which the row sees [lo,
-// hi); the others become 0, and zeros do not change a sum: n may be any bound that the tile shares.
-inline void softmax_chunk(float* s, size_t lo, size_t hi, size_t n, float& max, float& sum) {
-  const size_t end = round_up_16(n);
-  for (size_t p = 0; p < lo; ++p) s[p] = kMasked;
-  for (size_t p = hi; p < end; ++p) s[p] = kMasked;
-  F32x16 best = f_load(s);
-  for (size_t p = 16; p < end; p += 16) best = f_max(best, f_load(s + p));
+// scores -> weights 2^(s - max) for the first n positions of a chunk, of which the row sees [lo,
+// hi); the others, up to whole runs of 32, become 0, and zeros do not change a sum: n may be any
+// bound that the call shares. Scores below `from` were not computed.
+inline void softmax_chunk(float* s, size_t from, size_t lo, size_t hi, size_t n, float& max,
+                          float& sum) {
+  const size_t end = round_up(n, 32);
+  for (size_t p = from; p < lo; ++p) s[p] = kMasked;
+  for (size_t p = hi > from ? hi : from; p < end; ++p) s[p] = kMasked;
+  F32x16 best = f_set1(kMasked);
+  for (size_t p = from; p < end; p += 16) best = f_max(best, f_load(s + p));
   max = f_reduce_max(best);
+  const F32x16 top = f_set1(max);
   F32x16 total = f_zero();
-  for (size_t p = 0; p < end; p += 16) {
-    const F32x16 e = f_exp(f_sub(f_load(s + p), f_set1(max)));
+  for (size_t p = from; p < end; p += 16) {
+    const F32x16 e = f_exp2(f_sub(f_load(s + p), top));
     f_store(s + p, e);
     total = f_add(total, e);
   }
   sum = f_reduce_add(total);
 }
 
-inline float exp_scalar(float x) {
+inline float exp2_scalar(float x) {
   alignas(64) float v[16];
-  f_store(v, f_exp(f_set1(x)));
+  f_store(v, f_exp2(f_set1(x)));
   return v[0];
 }
 
-// Adds a chunk's (max, sum, part) to the running (max, sum, out) of one row.
-inline void combine_chunk(float chunk_max, float chunk_sum, const float* part, size_t Dp,
-                          bool first, float& max, float& sum, float* out) {
-  if (first) {
-    max = chunk_max;
-    sum = chunk_sum;
-    std::memcpy(out, part, Dp * sizeof(float));
-    return;
-  }
-  const float top = max > chunk_max ? max : chunk_max;
-  const float keep = exp_scalar(max - top), add = exp_scalar(chunk_max - top);
-  max = top;
-  sum = sum * keep + chunk_sum * add;
-  for (size_t c = 0; c < Dp; c += 16)
-    f_store(out + c, f_fma(f_load(part + c), f_set1(add), f_mul(f_load(out + c), f_set1(keep))));
-}
+// The running (max, sum, out) of one row, to which chunks are added in order.
+struct RowState {
+  float max, sum;
+  float* out;  // [Dp]
+  bool started = false;
 
-// Calls step(N) with the largest register tiles that cover R rows: kAttentionRows, then 1.
-template <template <size_t> class Step, class... Args>
-inline void for_row_tiles(size_t R, Args&&... a) {
-  size_t r = 0;
-  for (; r + kAttentionRows <= R; r += kAttentionRows) Step<kAttentionRows>::run(r, a...);
-  if constexpr (kAttentionRows >= 4)
-    for (; r + 4 <= R; r += 4) Step<4>::run(r, a...);
-  if constexpr (kAttentionRows >= 2)
-    for (; r + 2 <= R; r += 2) Step<2>::run(r, a...);
-  for (; r < R; ++r) Step<1>::run(r, a...);
-}
-
-// One page of a chunk: positions [64 page, 64 page + n) of head g; at = its offset in the chunk.
-template <class Value>
-struct PageOfChunk {
-  const AttentionRows& rows;
-  const AttentionScratch& scratch;
-  const Value* values;
-  size_t at, n;
-};
-
-template <size_t N>
-struct ScoreStep {
-  template <class Page>
-  static void run(size_t r, const Page& p) {
-    score_page<N>(p.rows, r, p.values, p.scratch.scores + r * kChunkPositions + p.at);
-  }
-};
-
-template <size_t N>
-struct WeighStep {
-  template <class Page>
-  static void run(size_t r, const Page& p) {
-    const size_t D = p.rows.args.D;
-    weigh_page<N>(p.values, D, p.n, p.at == 0, p.scratch.scores + r * kChunkPositions + p.at,
-                  p.scratch.part + r * round_up_16(D));
-  }
-};
-
-// Runs Step over the row tiles of each page that holds the first n positions of a chunk: a page is
-// read from L1 by all rows before the next one comes.
-template <template <size_t> class Step>
-inline void for_pages(const AttentionRows& rows, const AttentionScratch& s,
-                      const uint16_t* const* pages, size_t chunk, size_t n) {
-  const size_t head_values = rows.args.D * kPagePositions;
-  for (size_t at = 0; at < n; at += kPagePositions) {
-    const size_t left = n - at < kPagePositions ? n - at : kPagePositions;
-    const uint16_t* half =
-        pages[(chunk * kChunkPositions + at) / kPagePositions] + rows.g * head_values;
-    if (rows.R <= kAttentionRows) {
-      for_row_tiles<Step>(rows.R, PageOfChunk<uint16_t>{rows, s, half, at, left});
-      continue;
+  void add(float chunk_max, float chunk_sum, const float* part, size_t Dp) {
+    if (!started) {
+      max = chunk_max;
+      sum = chunk_sum;
+      std::memcpy(out, part, Dp * sizeof(float));
+      started = true;
+      return;
     }
-    for (size_t i = 0; i < head_values; i += 16) f_store(s.page + i, f_load_f16(half + i));
-    for_row_tiles<Step>(rows.R, PageOfChunk<float>{rows, s, s.page, at, left});
+    const float top = max > chunk_max ? max : chunk_max;
+    const float keep = exp2_scalar(max - top), more = exp2_scalar(chunk_max - top);
+    max = top;
+    sum = sum * keep + chunk_sum * more;
+    for (size_t c = 0; c < Dp; c += 16)
+      f_store(out + c, f_fma(f_load(part + c), f_set1(more), f_mul(f_load(out + c), f_set1(keep))));
   }
-}
-
-// A chunk for all rows of the tile.
-inline void attend_chunk(const AttentionRows& rows, size_t chunk, const AttentionScratch& s,
-                         bool* started) {
-  const size_t start = chunk * kChunkPositions;
-  const size_t left = rows.end(rows.R - 1) - start;
-  const size_t n = left < kChunkPositions ? left : kChunkPositions;
-  const size_t Dp = round_up_16(rows.args.D);
-  for_pages<ScoreStep>(rows, s, rows.args.k_pages, chunk, n);
-  float max[kAttentionTile * kMaxGroup], sum[kAttentionTile * kMaxGroup];
-  for (size_t r = 0; r < rows.R; ++r) {
-    const size_t lo = rows.first(r) > start ? rows.first(r) - start : 0;
-    const size_t hi = rows.end(r) > start ? rows.end(r) - start : 0;
-    softmax_chunk(s.scores + r * kChunkPositions, lo < n ? lo : n, hi < n ? hi : n, n, max[r],
-                  sum[r]);
-  }
-  for_pages<WeighStep>(rows, s, rows.args.v_pages, chunk, n);
-  for (size_t r = 0; r < rows.R; ++r) {
-    if (rows.end(r) <= start || rows.first(r) >= start + kChunkPositions) continue;  // sees nothing
-    combine_chunk(max[r], sum[r], s.part + r * Dp, Dp, !started[r], s.max[r], s.sum[r],
-                  s.out + r * Dp);
-    started[r] = true;
-  }
-}
-
-void attention(const AttentionArgs& args, size_t g, size_t t0, size_t t1) noexcept {
-  const size_t heads = args.H / args.G;
-  const AttentionRows rows{args, g, t0, heads, (t1 - t0) * heads};
-  const AttentionScratch s(args.scratch, rows.R, args.D);
-  bool started[kAttentionTile * kMaxGroup] = {};
-  for (size_t chunk = rows.first(0) / kChunkPositions;
-       chunk * kChunkPositions < rows.end(rows.R - 1); ++chunk)
-    attend_chunk(rows, chunk, s, started);
-  const size_t Dp = round_up_16(args.D);
-  for (size_t r = 0; r < rows.R; ++r) {
-    const F32x16 inverse = f_set1(1.0f / s.sum[r]);
-    for (size_t c = 0; c < args.D; c += 16) {
-      const size_t n = args.D - c < 16 ? args.D - c : 16;
-      const F32x16 y = f_mul(f_load(s.out + r * Dp + c), inverse);
-      if (n == 16) {
-        f_store(rows.out(r) + c, y);
+  void finish(float* y, size_t D) const {
+    const F32x16 inverse = f_set1(1.0f / sum);
+    for (size_t c = 0; c < D; c += 16) {
+      const F32x16 x = f_mul(f_load(out + c), inverse);
+      if (D - c < 16) {
+        f_store_partial(y + c, D - c, x);
       } else {
-        f_store_partial(rows.out(r) + c, n, y);
+        f_store(y + c, x);
       }
     }
   }
+};
+
+// Where chunk `chunk` of row (t, h) lies in args.parts.
+inline float* part_of(const AttentionArgs& args, size_t t, size_t h, size_t chunk) {
+  return args.parts + ((t * args.H + h) * args.part_chunks + chunk) * attention_part_floats(args.D);
 }
 
-size_t attention_scratch_bytes(size_t H, size_t G, size_t D) noexcept {
-  return AttentionScratch::bytes(kAttentionTile * (H / G), D);
+// A chunk for all rows: s.part, and its (max, sum) of each row.
+template <class Core>
+inline void attend_chunk(const AttentionRows& rows, const ChunkSpan& span, Core& core,
+                         const AttentionScratch& s, float* max, float* sum) {
+  const size_t start = span.chunk * kChunkPositions;
+  const auto inside = [&](size_t position) {
+    const size_t p = position > start ? position - start : 0;
+    return p < span.n ? p : span.n;
+  };
+  core.score(span, s);
+  for (size_t r = 0; r < rows.R; ++r)
+    softmax_chunk(s.scores + r * kScoreStride, span.from, inside(rows.first(r)),
+                  inside(rows.end(r)), span.n, max[r], sum[r]);
+  core.weigh(span, s);
+}
+
+template <class Core>
+void attention(const AttentionArgs& args, const AttentionCut& cut) noexcept {
+  const size_t heads = args.H / args.G, Dp = round_up(args.D, 16);
+  const AttentionRows rows{args, cut.g, cut.t0, heads, (cut.t1 - cut.t0) * heads};
+  Carver carver{args.scratch};
+  const AttentionScratch s(carver, rows.R, args.D);
+  Core core(rows, carver);
+  RowState state[kMaxRows];
+  for (size_t r = 0; r < rows.R; ++r) state[r].out = s.out + r * Dp;
+
+  const size_t first = rows.first(0), end = rows.end(rows.R - 1);
+  const size_t chunk0 = cut.whole ? first / kChunkPositions : cut.chunk0;
+  const size_t chunk1 = cut.whole ? (end + kChunkPositions - 1) / kChunkPositions : cut.chunk1;
+  for (size_t chunk = chunk0; chunk < chunk1; ++chunk) {
+    const size_t start = chunk * kChunkPositions;
+    const size_t from = first > start ? (first - start) / kPagePositions * kPagePositions : 0;
+    const size_t n = end - start < kChunkPositions ? end - start : kChunkPositions;
+    float max[kMaxRows], sum[kMaxRows];
+    attend_chunk(rows, ChunkSpan{chunk, from, n, chunk + 1 == chunk1}, core, s, max, sum);
+    for (size_t r = 0; r < rows.R; ++r) {
+      if (rows.end(r) <= start || rows.first(r) >= start + kChunkPositions) continue;
+      const float* part = s.part + r * Dp;
+      if (cut.whole) {
+        state[r].add(max[r], sum[r], part, Dp);
+        continue;
+      }
+      float* kept = part_of(args, rows.token(r), rows.head(r), chunk);
+      std::memcpy(kept, part, Dp * sizeof(float));
+      kept[Dp] = max[r];
+      kept[Dp + 1] = sum[r];
+    }
+  }
+  for (size_t r = 0; cut.whole && r < rows.R; ++r) state[r].finish(rows.out(r), args.D);
+}
+
+void attention_merge(const AttentionArgs& args, size_t row0, size_t row1) noexcept {
+  const size_t Dp = round_up(args.D, 16);
+  for (size_t row = row0; row < row1; ++row) {
+    const size_t t = row / args.H, h = row % args.H;
+    const AttentionRows rows{args, 0, t, args.H / args.G, 1};
+    RowState state;
+    state.out = reinterpret_cast<float*>(args.scratch);
+    for (size_t chunk = rows.first(0) / kChunkPositions; chunk * kChunkPositions < rows.end(0);
+         ++chunk) {
+      const float* part = part_of(args, t, h, chunk);
+      state.add(part[Dp], part[Dp + 1], part, Dp);
+    }
+    state.finish(args.out + t * args.out_stride + h * args.D, args.D);
+  }
+}
+
+template <class Core>
+size_t attention_bytes(size_t heads, size_t D) {
+  const size_t R = attention_tile(heads) * heads;
+  Carver carver{nullptr};
+  const AttentionScratch s(carver, R, D);
+  Core::carve(carver, R, D);
+  return carver.used;
 }

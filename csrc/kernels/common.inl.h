@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Small pieces that every kernel uses, on top of the simd vocabulary.
-// Unrolling pays where registers hold the tile; plain arrays (scalar) only take longer to compile.
+// Unrolling pays where registers hold the tile; scalar and instrumented code only take longer to
+// compile.
 #define GM_PRAGMA(text) _Pragma(#text)
-#ifdef GM_SCALAR
+#if defined(GM_SCALAR) || defined(GM_DEBUG_CHECKS)
 #define GM_UNROLL(n)
 #elif defined(__clang__)
 #define GM_UNROLL(n) GM_PRAGMA(clang loop unroll_count(n))
@@ -46,3 +47,16 @@ inline F32x16 f_broadcast(const uint32_t* p) { return f_set1(__builtin_bit_cast(
 // Rounds half to even for |x| < 2^22 and leaves the integer in the low bits: x + 1.5 * 2^23 has an
 // ulp of 1. The same instruction on every ISA, unlike float-to-int conversions of NaN.
 inline constexpr float kRoundMagic = 12582912.0f;
+
+// What p points to is loaded again after this: cheaper than the registers that would hold it.
+inline void forget_loads(const void* p) { __asm__ volatile("" : : "r"(p) : "memory"); }
+
+// Fetches share `part` of `parts` of the cache lines of [p, p + bytes) into L1. In one burst they
+// would fill all line buffers and stall what follows.
+inline void fetch_share(const void* p, size_t bytes, size_t part, size_t parts) {
+  const size_t lines = (bytes + 63) / 64;
+  const size_t end = lines * (part + 1) / parts;
+  GM_UNROLL(8)
+  for (size_t i = lines * part / parts; i < end; ++i)
+    __builtin_prefetch(static_cast<const uint8_t*>(p) + 64 * i);
+}

@@ -4,22 +4,25 @@
 
 #include <cstdlib>
 
-#include "base/cpu_features.h"
 #include "base/error.h"
 
 namespace gm {
 
-namespace scalar {
-extern const KernelTable kTable;
-}
+#define GM_LEVEL(isa)              \
+  namespace isa {                  \
+  extern const KernelTable kTable; \
+  }
+GM_LEVEL(scalar)
 #if defined(__x86_64__) || defined(_M_X64)
-namespace avx2 {
-extern const KernelTable kTable;
-}
-namespace avx512_vnni {
-extern const KernelTable kTable;
-}
+GM_LEVEL(avx2)
+GM_LEVEL(avx2_vnni)
+GM_LEVEL(avx512)
+GM_LEVEL(avx512_vnni)
+#ifdef GM_WITH_AMX
+GM_LEVEL(amx_int8)
 #endif
+#endif
+#undef GM_LEVEL
 
 namespace {
 
@@ -28,17 +31,29 @@ struct Level {
   bool (*runs_on)(const CpuFeatures&);
 };
 
+bool has_avx2(const CpuFeatures& cpu) { return cpu.avx2 && cpu.fma && cpu.f16c; }
+
+bool has_avx512(const CpuFeatures& cpu) {
+  return has_avx2(cpu) && cpu.avx512f && cpu.avx512bw && cpu.avx512dq && cpu.avx512vl;
+}
+
 constexpr Level kLevels[] = {
     {&scalar::kTable, [](const CpuFeatures&) { return true; }},
 #if defined(__x86_64__) || defined(_M_X64)
     // Haswell, Zen and later.
-    {&avx2::kTable, [](const CpuFeatures& cpu) { return cpu.avx2 && cpu.fma && cpu.f16c; }},
-    // Ice Lake and Zen 4 and later.
+    {&avx2::kTable, has_avx2},
+    // Alder Lake and later laptops, Sierra Forest.
+    {&avx2_vnni::kTable, [](const CpuFeatures& cpu) { return has_avx2(cpu) && cpu.avx_vnni; }},
+    // Skylake-X.
+    {&avx512::kTable, has_avx512},
+    // Cascade Lake, Ice Lake, Zen 4 and later.
     {&avx512_vnni::kTable,
-     [](const CpuFeatures& cpu) {
-       return cpu.avx2 && cpu.fma && cpu.f16c && cpu.avx512f && cpu.avx512bw && cpu.avx512dq &&
-              cpu.avx512vl && cpu.avx512_vnni;
-     }},
+     [](const CpuFeatures& cpu) { return has_avx512(cpu) && cpu.avx512_vnni; }},
+#ifdef GM_WITH_AMX
+    // Sapphire Rapids and later servers.
+    {&amx_int8::kTable,
+     [](const CpuFeatures& cpu) { return has_avx512(cpu) && cpu.avx512_vnni && cpu.amx_int8; }},
+#endif
 #endif
 };
 
@@ -50,29 +65,29 @@ std::string join(const std::vector<std::string>& names) {
 
 }  // namespace
 
-std::vector<std::string> available_isas() {
+std::vector<std::string> available_isas(const CpuFeatures& cpu) {
   std::vector<std::string> names;
   for (const Level& level : kLevels)
-    if (level.runs_on(cpu_features())) names.emplace_back(level.table->name);
+    if (level.runs_on(cpu)) names.emplace_back(level.table->name);
   return names;
 }
 
-const KernelTable& kernels_for(std::string_view isa) {
+const KernelTable& kernels_for(std::string_view isa, const CpuFeatures& cpu) {
   for (const Level& level : kLevels) {
     if (level.table->name != isa) continue;
-    if (level.runs_on(cpu_features())) return *level.table;
+    if (level.runs_on(cpu)) return *level.table;
     throw UnsupportedError("[kernels] this CPU cannot run ISA level " + std::string(isa) +
-                           ". Available: " + join(available_isas()) + ".");
+                           ". Available: " + join(available_isas(cpu)) + ".");
   }
   throw UnsupportedError("[kernels] there is no ISA level \"" + std::string(isa) +
-                         "\" in this build. Available: " + join(available_isas()) + ".");
+                         "\" in this build. Available: " + join(available_isas(cpu)) + ".");
 }
 
-const KernelTable& default_kernels() {
+const KernelTable& default_kernels(const CpuFeatures& cpu) {
   // NOLINTNEXTLINE(concurrency-mt-unsafe): read once per model, nobody writes the environment
   const char* forced = std::getenv("GRISTMILL_ISA");
-  if (forced != nullptr && *forced != '\0') return kernels_for(forced);
-  return kernels_for(available_isas().back());
+  if (forced != nullptr && *forced != '\0') return kernels_for(forced, cpu);
+  return kernels_for(available_isas(cpu).back(), cpu);
 }
 
 }  // namespace gm

@@ -8,13 +8,14 @@
 #include <cstdint>
 
 #include "formats/format.h"
+#include "formats/kv_page.h"
 
 namespace gm {
 
 inline constexpr size_t kPanelRows = 16;        // rows of a panel: a SIMD lane is a row
-inline constexpr size_t kPagePositions = 64;    // positions of a KV page
 inline constexpr size_t kChunkPositions = 256;  // positions that attention reduces in one piece
 inline constexpr size_t kMaxGroup = 128;        // query heads per KV head
+inline constexpr size_t kLogitBlock = 128;      // logits that sampling looks at as one
 
 // out[t, r] = (accumulate ? out[t, r] : 0) + sum_k W[r, k] x[t, k] for the rows of panels [p0, p1).
 struct LinearArgs {
@@ -65,14 +66,14 @@ struct RopeArgs {
   bool neox;
 };
 
-// K pages are [G][D][64] f16 (a lane is a position), V pages [G][64][D] f16.
+// Writes keys and values into their pages (formats/kv_page.h).
 struct KvStoreArgs {
   const float* k;  // [T, k_stride] f32: G * D values
   const float* v;
   size_t k_stride, v_stride;
   size_t G, D;
-  uint16_t* const* k_pages;  // [ceil(S / 64)]
-  uint16_t* const* v_pages;
+  uint8_t* const* k_pages;  // [ceil(S / 64)]
+  uint8_t* const* v_pages;
   const int32_t* positions;  // [T]
 };
 
@@ -83,13 +84,32 @@ struct AttentionArgs {
   float* out;  // [T, out_stride] f32: H * D values
   size_t out_stride;
   size_t H, G, D;
-  const uint16_t* const* k_pages;
-  const uint16_t* const* v_pages;
+  const uint8_t* const* k_pages;
+  const uint8_t* const* v_pages;
   const int32_t* positions;  // [T], ascending
   float scale;
   size_t window;     // attends to the last `window` positions; 0: all
   uint8_t* scratch;  // attention_scratch_bytes(), one per thread
+  float* parts;      // [T, H, part_chunks, attention_part_floats(D)]: results of single chunks
+  size_t part_chunks;
 };
+
+// A piece of attention: the query heads of KV head g for tokens [t0, t1), at most
+// attention_tile(H / G) of them. Whole: every chunk they see, combined in order into out. Else the
+// chunks [chunk0, chunk1), each into parts, for attention_merge to combine in the same order.
+struct AttentionCut {
+  size_t g, t0, t1;
+  bool whole;
+  size_t chunk0, chunk1;
+};
+
+// Tokens of a call: about as many rows (token, query head) as share one widened page in L1.
+inline constexpr size_t kAttentionTileRows = 96;
+static constexpr size_t attention_tile(size_t heads) noexcept {
+  return heads < kAttentionTileRows ? kAttentionTileRows / heads : 1;
+}
+// The weighted sum of D channels in whole vectors, the largest score, the sum of the weights.
+static constexpr size_t attention_part_floats(size_t D) noexcept { return (D + 15) / 16 * 16 + 16; }
 
 struct KernelTable {
   const char* name;  // "avx512_vnni"
@@ -100,16 +120,22 @@ struct KernelTable {
   void (*rms_norm)(const RmsNormArgs&, size_t tile0, size_t tile1) noexcept;
   void (*swiglu)(const SwigluArgs&, size_t tile0, size_t tile1) noexcept;
   void (*rope)(const RopeArgs&, size_t t0, size_t t1) noexcept;
-  void (*kv_store)(const KvStoreArgs&, size_t t0, size_t t1) noexcept;
-  // Query heads of KV head g, tokens [t0, t1), t1 - t0 <= attention_tile.
-  void (*attention)(const AttentionArgs&, size_t g, size_t t0, size_t t1) noexcept;
-  size_t attention_tile;
+  void (*kv_store[kKvTypeCount])(const KvStoreArgs&, size_t t0, size_t t1) noexcept;
+  void (*attention[kKvTypeCount])(const AttentionArgs&, const AttentionCut&) noexcept;
+  // out from the chunks in parts, for rows [row0, row1) of t * H + h.
+  void (*attention_merge)(const AttentionArgs&, size_t row0, size_t row1) noexcept;
+
+  // x [n] f32 -> per block of kLogitBlock: best [blocks], sum of e^(x - best) [blocks]; NaN counts
+  // as -infinity. Then the sum of e^(x - top) over the row, for finite top = the largest best.
+  void (*logit_blocks)(const float* x, size_t n, float* best, float* sum) noexcept;
+  double (*logit_mass)(const float* best, const float* sum, size_t blocks, float top) noexcept;
 
   size_t (*linear_scratch_bytes)(size_t T) noexcept;
-  size_t (*attention_scratch_bytes)(size_t H, size_t G, size_t D) noexcept;
+  size_t (*attention_scratch_bytes)(KvType type, size_t H, size_t G, size_t D) noexcept;
 
   // For measuring the machine; see kernels/roofline.inl.h.
   size_t (*int8_burn)(size_t rounds, uint32_t* sink) noexcept;
+  size_t (*float_burn)(size_t rounds, uint32_t* sink) noexcept;
   uint32_t (*read_stream)(const uint8_t* data, size_t bytes) noexcept;
 };
 

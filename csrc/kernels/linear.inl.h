@@ -14,21 +14,17 @@ struct DirectTile {
   void run() {
     RegisterSums<1, W> acc;
     acc.clear();
-    for (size_t s = 0; s < Steps::count(args.K); ++s) {
-      // Hardware prefetchers stop at page borders, which a panel crosses every other block.
-      const uint8_t* ahead = panel + (s + 1) * Steps::kStepBytes;
-      for (size_t b = 0; b < Steps::kStepBytes; b += 64) __builtin_prefetch(ahead + b);
+    for (size_t s = 0; s < Steps::count(args.K); ++s)  // fetches the weights of the next step
       Steps::template add_direct<W>(panel, args.K, s, act + s * Steps::kActDwords * W, acc);
-    }
     store_rows<W>(args, p, t0, acc.v[0]);
   }
 };
 
 // One panel, few enough tokens to expand every weight in registers.
 template <class Steps>
-inline void linear_direct(const LinearArgs& args, size_t p, size_t row_dwords) {
+inline void linear_direct(const LinearArgs& args, size_t p, size_t t0, size_t row_dwords) {
   const uint8_t* panel = args.panels + p * Steps::panel_bytes(args.K);
-  for (size_t t = 0; t < args.T; t += tile_width(args.T - t, kDirectTokens))
+  for (size_t t = t0; t < args.T; t += tile_width(args.T - t, kDirectTokens))
     with_width<kDirectTokens>(tile_width(args.T - t, kDirectTokens),
                               DirectTile<Steps>{args, p, t, panel, args.act + t * row_dwords});
 }
@@ -45,7 +41,7 @@ struct ExpandedTile {
   template <int W>
   void run() {
     // Two panels share each broadcast: half the tokens of a full tile fill the registers.
-    constexpr int N = P * W > static_cast<int>(kMaxTile) ? W / P : W;
+    constexpr int N = P * W > kRegisterTokens ? W / P : W;
     const bool last = step + 1 == Steps::count(args.K);
     float* out = args.out + t0 * args.out_stride + p * kPanelRows;
     for (size_t t = 0; last && t < W; ++t)
@@ -75,18 +71,18 @@ inline void linear_expanded(const LinearArgs& args, size_t p, size_t t0, size_t 
                          (t1 - t0) * kPanelRows};
   std::memset(sums.p, 0, P * sums.panel_stride * sizeof(float));
   // Each tile fetches its share of the next step's weights: all at once would stall on the misses.
-  const size_t share = (Steps::kStepBytes * kMaxTile / (t1 - t0) + 64) / 64 * 64;
+  const size_t share = (Steps::kStepBytes * kLineTile / (t1 - t0) + 64) / 64 * 64;
   for (size_t s = 0; s < Steps::count(args.K); ++s) {
     const uint8_t* panel = args.panels + p * panel_bytes;
     for (int i = 0; i < P; ++i)
       Steps::fill(panel + static_cast<size_t>(i) * panel_bytes, args.K, s, expanded[i]);
     const uint8_t* ahead = panel + (s + 1) * Steps::kStepBytes;
-    for (size_t t = t0; t < t1; t += tile_width(args.T - t, kMaxTile)) {
+    for (size_t t = t0; t < t1; t += tile_width(args.T - t, kLineTile)) {
       for (size_t i = 0; i < P; ++i)
         for (size_t b = 0; b < share; b += 64) __builtin_prefetch(ahead + i * panel_bytes + b);
       ahead += share;
-      with_width<kMaxTile>(
-          tile_width(args.T - t, kMaxTile),
+      with_width<kLineTile>(
+          tile_width(args.T - t, kLineTile),
           ExpandedTile<Steps, P>{args,
                                  p,
                                  t,
@@ -99,27 +95,23 @@ inline void linear_expanded(const LinearArgs& args, size_t p, size_t t0, size_t 
   }
 }
 
-// Tokens whose activations (and running sums) stay in L2 while the panels of a chunk of work pass.
-inline constexpr size_t kActBlockBytes = 768 * 1024;
-inline constexpr size_t kMinTokenBlock = 4 * 12;  // below it, expanding the panel would dominate
-
-inline size_t token_block(size_t T, size_t row_dwords) {
-  const size_t fit = kActBlockBytes / (row_dwords * 4) / kMaxTile * kMaxTile;
-  const size_t block = fit > kMinTokenBlock ? fit : kMinTokenBlock;
-  return T < block ? T : block;
-}
-
 template <class Steps, ActKind kind>
 void linear(const LinearArgs& args, size_t p0, size_t p1) noexcept {
   const size_t row_dwords = act_dwords(kind, args.K);
+  size_t t = 0;
+#ifdef GM_MATRIX_UNIT
+  t = args.T / kTileTokens * kTileTokens;
+  if (t != 0) linear_tiles<TileSteps<Steps>>(args, p0, p1, t, row_dwords);
+#endif
+  if (t == args.T) return;
   if constexpr (kDirectTokens != 0) {
-    if (args.T <= kDirectTokens) {
-      for (size_t p = p0; p < p1; ++p) linear_direct<Steps>(args, p, row_dwords);
+    if (args.T - t <= kDirectTokens) {
+      for (size_t p = p0; p < p1; ++p) linear_direct<Steps>(args, p, t, row_dwords);
       return;
     }
   }
-  const size_t block = token_block(args.T, row_dwords);
-  for (size_t t = 0; t < args.T; t += block) {
+  const size_t block = token_block(args.T - t, row_dwords);
+  for (; t < args.T; t += block) {
     const size_t end = t + block < args.T ? t + block : args.T;
     size_t p = p0;
     for (; p + kPanelPair <= p1; p += kPanelPair)
@@ -130,5 +122,11 @@ void linear(const LinearArgs& args, size_t p0, size_t p1) noexcept {
 
 size_t linear_scratch_bytes(size_t T) noexcept {
   static_assert(sizeof(Expanded256) >= sizeof(Expanded32));
-  return kPanelPair * (sizeof(Expanded256) + T * kPanelRows * sizeof(float));
+  const size_t lines = kPanelPair * (sizeof(Expanded256) + T * kPanelRows * sizeof(float));
+#ifdef GM_MATRIX_UNIT
+  const size_t tiles = TileScratch::bytes(T);
+  return tiles > lines ? tiles : lines;
+#else
+  return lines;
+#endif
 }

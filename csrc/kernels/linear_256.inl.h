@@ -6,24 +6,45 @@
 
 // A panel block of a 256-value format, expanded.
 struct Expanded256 {
-  alignas(64) uint8_t lines[64][64];
-  alignas(64) int32_t scales[16][16];
+  alignas(64) uint8_t lines[kMaxPlanes][64][64];
+  alignas(64) int32_t scales[kMaxPlanes][16][16];
   alignas(64) int32_t corrections[8][16];
   alignas(64) float d_[16];
   alignas(64) float dmin_[16];
 
   F32x16 d() const { return f_load(d_); }
   F32x16 dmin() const { return f_load(dmin_); }
-  I32x16 scale(int j) const { return i_load(scales[j]); }
   I32x16 correction(int i) const { return i_load(corrections[i]); }
 };
+
+// Where a dot product takes any byte, a format whose weights times their scales are bytes (they fit
+// its Panel::Scaled) is expanded to these: no scale is left for the loop over the tokens.
+template <class Panel>
+struct ExpandedFrom {
+  using Type = Panel;
+};
+template <class Panel>
+  requires(kStepProducts == 4 && requires { typename Panel::Scaled; })
+struct ExpandedFrom<Panel> {
+  using Type = typename Panel::Scaled;
+};
+template <class Panel>
+inline constexpr bool kScaledLines = requires { typename Panel::LinesAreScaled; };
+
+template <class Panel>
+using Shape256 = DotShape<Panel::kLargest, Panel::kGroupLines>;
 
 template <class Panel, int j>
 inline void expand_lines(const Panel& panel, Expanded256& out) {
   if constexpr (j < Panel::kGroups) {
-    for (int c = 0; c < Panel::kGroupLines; ++c)
-      b_store(out.lines[j * Panel::kGroupLines + c], panel.template line<j>(c));
-    i_store(out.scales[j], panel.scale(j));
+    using Shape = Shape256<Panel>;
+    for (int c = 0; c < Panel::kGroupLines; ++c) {
+      const Bytes64 w = panel.template line<j>(c);
+      for (int plane = 0; plane < Shape::kPlanes; ++plane)
+        b_store(out.lines[plane][j * Panel::kGroupLines + c], b_plane<Shape::kPlanes>(w, plane));
+    }
+    for (int plane = 0; plane < Shape::kPlanes && !kScaledLines<Panel>; ++plane)
+      i_store(out.scales[plane][j], plane_scale<Shape>(panel.scale(j), plane));
     expand_lines<Panel, j + 1>(panel, out);
   }
 }
@@ -36,73 +57,50 @@ inline void expand(const Panel& panel, Expanded256& out) {
   f_store(out.dmin_, panel.dmin());
 }
 
-// Lines whose dot products share one multiplication by the scale: a group, or the part of it whose
-// sum fits int16, where one int16 dot product folds scale and addition.
-template <class Panel>
-inline constexpr int kRunLines = Panel::kFoldLines != 0 ? Panel::kFoldLines : Panel::kGroupLines;
-
-template <int P, int N>
-struct IntSums {
-  I32x16 v[P][N];
-  void clear() { GM_TILE(v[i][t] = i_zero()); }
-};
-
-// sums += scale(i) * dot of one run of lines; line(i, c) gives line c of the run of panel i.
-template <class Panel, int W, int N, int P, class Line, class Scale>
-inline void add_run(const Line& line, const Scale& scale, const uint32_t* q, IntSums<P, N>& sums) {
-  IntSums<P, N> dot;
-  dot.clear();
-  GM_UNROLL(8)
-  for (int c = 0; c < kRunLines<Panel>; ++c) {
-    Bytes64 w[P];
-    GM_UNROLL(2)
-    for (int i = 0; i < P; ++i) w[i] = line(i, c);
-    GM_UNROLL(12)
-    for (int t = 0; t < N; ++t) {
-      const I32x16 a = i_broadcast(q + c * W + t);
-      GM_UNROLL(2)
-      for (int i = 0; i < P; ++i) dot.v[i][t] = dot_u8(dot.v[i][t], w[i], a);
-    }
-  }
-  GM_UNROLL(2)
-  for (int i = 0; i < P; ++i) {
-    const I32x16 s = scale(i);
-    GM_UNROLL(12)
-    for (int t = 0; t < N; ++t)
-      sums.v[i][t] = Panel::kFoldLines != 0 ? dot_s16(sums.v[i][t], dot.v[i][t], s)
-                                            : i_add(sums.v[i][t], i_mul(dot.v[i][t], s));
-  }
-}
-
 // All runs of a block straight from the panel: the group index is a compile-time constant, so that
 // every shift is.
 template <class Panel, int W, int N, int P, int run = 0>
-inline void add_runs(const Panel* source, const uint32_t* q, const uint32_t* ahead,
+inline void add_runs(const Panel* source, const uint32_t* q, const void* ahead,
                      IntSums<P, N>& sums) {
-  constexpr int kRuns = Panel::kGroups * Panel::kGroupLines / kRunLines<Panel>;
-  if constexpr (run < kRuns) {
-    constexpr int kLine = run * kRunLines<Panel>;
-    constexpr int kGroup = kLine / Panel::kGroupLines;
-    add_run<Panel, W>(
-        [&](int i, int c) {
-          return source[i].template line<kGroup>(kLine % Panel::kGroupLines + c);
-        },
-        [&](int i) { return source[i].scale(kGroup); }, q + kLine * W, sums);
+  using Shape = Shape256<Panel>;
+  constexpr int kLine = run * Shape::kRunLines;
+  if constexpr (kLine < 64) {
+    constexpr int kGroup = kLine / Panel::kGroupLines, kFirst = kLine % Panel::kGroupLines;
+    fetch_share(ahead, Panel::kBlockBytes, run, 64 / Shape::kRunLines);
+    if constexpr (Shape::kPlanes == 2)
+      add_run_of_planes<Shape, W>(
+          [&](int c) { return source->template planes<kGroup>(kFirst + c); }, source->scale(kGroup),
+          q + kLine * W, sums);
+    else
+      add_run<Shape, W>([&](int i, int c) { return source[i].template line<kGroup>(kFirst + c); },
+                        [&](int i) { return plane_scale<Shape>(source[i].scale(kGroup), 0); },
+                        q + kLine * W, sums);
+    forget_loads(q);  // keeps the fetches apart
     add_runs<Panel, W, N, P, run + 1>(source, q, ahead, sums);
   }
 }
 
 // All runs from the scratch; the activations of the next tile are fetched meanwhile.
 template <class Panel, int W, int N, int P>
-inline void add_runs(const Expanded256* source, const uint32_t* q, const uint32_t* ahead,
+inline void add_runs(const Expanded256* source, const uint32_t* q, const void* ahead,
                      IntSums<P, N>& sums) {
-  for (int l = 0; l < 64; l += kRunLines<Panel>) {
-    GM_UNROLL(8)
-    for (int b = 0; b < kRunLines<Panel> * N * 4; b += 64)
-      __builtin_prefetch(reinterpret_cast<const uint8_t*>(ahead + l * N) + b);
-    add_run<Panel, W>([&](int i, int c) { return b_load(source[i].lines[l + c]); },
-                      [&](int i) { return source[i].scale(l / Panel::kGroupLines); }, q + l * W,
+  using Shape = Shape256<Panel>;
+  constexpr int kStep = kScaledLines<Panel> ? 8 : Shape::kRunLines;
+  for (int l = 0; l < 64; l += kStep) {
+    fetch_share(static_cast<const uint32_t*>(ahead) + l * N, kStep * N * 4, 0, 1);
+    if constexpr (kScaledLines<Panel>) {
+      add_lines<8, W>([&](int i, int c) { return b_load(source[i].lines[0][l + c]); }, q + l * W,
                       sums);
+      continue;
+    }
+    GM_UNROLL(2)
+    for (int plane = 0; plane < Shape::kPlanes; ++plane) {
+      add_run<Shape, W>(
+          [&](int i, int c) { return b_load(source[i].lines[plane][l + c]); },
+          [&](int i) { return i_load(source[i].scales[plane][l / Panel::kGroupLines]); }, q + l * W,
+          sums);
+      forget_loads(q);
+    }
   }
 }
 
@@ -118,12 +116,12 @@ inline void add_corrections(const Source* source, const uint32_t* pairs, IntSums
 }
 
 // acc(i, t) += one block; act points at the block of the tile, at the first token of the pass,
-// ahead at the share of the next tile's block that this pass fetches (unused without a scratch).
+// ahead at what this pass fetches for the next one: the panel's next block or, when that is in the
+// scratch, the share of the next tile's activations.
 // The int sums come first and acc is touched last: 12 x (dot, sum, acc) would not fit 32 registers.
 template <class Panel, int W, int N, int P, class Source, class Acc>
-inline void add_block_256(const Source* source, const uint32_t* act, const uint32_t* ahead,
-                          Acc& acc) {
-  const uint32_t* pair_sums = act + (Panel::kHasMin ? 64 : 68) * W;
+inline void add_block_256(const Source* source, const uint32_t* act, const void* ahead, Acc& acc) {
+  const uint32_t* pair_sums = act + (Panel::kCorrections == 8 ? 68 : 64) * W;
   const uint32_t* d_act = act + 76 * W;
   IntSums<P, N> sums;
   sums.clear();
@@ -150,23 +148,24 @@ inline void add_block_256(const Source* source, const uint32_t* act, const uint3
 template <class PanelType>
 struct Steps256 {
   using Panel = PanelType;
+  using Form = typename ExpandedFrom<Panel>::Type;
   using Expanded = Expanded256;
   static constexpr size_t kActDwords = kAct256Dwords;
   static constexpr size_t kStepBytes = Panel::kBlockBytes;
   static size_t count(size_t K) { return K / 256; }
   static size_t panel_bytes(size_t K) { return K / 256 * Panel::kBlockBytes; }
   static void fill(const uint8_t* panel, size_t, size_t step, Expanded& out) {
-    expand(Panel(panel + step * Panel::kBlockBytes), out);
+    expand(Form(panel + step * Panel::kBlockBytes), out);
   }
   template <int W>
   static void add_direct(const uint8_t* panel, size_t, size_t step, const uint32_t* act,
                          RegisterSums<1, W>& acc) {
     const Panel source(panel + step * Panel::kBlockBytes);
-    add_block_256<Panel, W, W, 1>(&source, act, nullptr, acc);
+    add_block_256<Panel, W, W, 1>(&source, act, source.block + Panel::kBlockBytes, acc);
   }
   template <int W, int N, int P>
   static void add_expanded(const Expanded* source, size_t, size_t, const uint32_t* act,
                            const uint32_t* ahead, ScratchSums sums) {
-    add_block_256<Panel, W, N, P>(source, act, ahead, sums);
+    add_block_256<Form, W, N, P>(source, act, ahead, sums);
   }
 };

@@ -2,47 +2,95 @@
 // 32-value blocks times a tile of activations; W, N, P as in linear_256.inl.h. A step is up to 8
 // blocks, so that the float sums stay in registers for 256 values.
 struct Expanded32 {
-  alignas(64) uint8_t lines[8][8][64];
+  alignas(64) uint8_t lines[8][kMaxPlanes][8][64];
   alignas(64) float d[8][16];
+  alignas(64) float m[8][16];  // where the format has minima
 };
+
+// Formats with minima are those whose panel has them: x = d * q + m.
+template <class Panel>
+inline constexpr bool kHasMinima = requires(const Panel& panel) { panel.m(); };
 
 // Block b of expanded panels.
 struct Expanded32Block {
+  static constexpr bool kDirect = false;
   const Expanded32* panels;
   size_t b;
   F32x16 d(int i) const { return f_load(panels[i].d[b]); }
-  Bytes64 line(int i, int c) const { return b_load(panels[i].lines[b][c]); }
+  F32x16 m(int i) const { return f_load(panels[i].m[b]); }
+  template <int kPlanes>
+  Bytes64 line(int i, int plane, int c) const {
+    return b_load(panels[i].lines[b][plane][c]);
+  }
 };
 
 template <class Panel>
 struct Direct32Block {
+  static constexpr bool kDirect = true;
   Panel panel;
   F32x16 d(int) const { return panel.d(); }
-  Bytes64 line(int, int c) const { return panel.line(c); }
+  F32x16 m(int) const { return panel.m(); }
+  template <int>
+  Bytes64 line(int, int, int c) const {
+    return panel.line(c);
+  }
+  Planes planes(int c) const { return panel.planes(c); }
 };
 
+// line() is the weight + Panel::kOffset (0 or a power of two); the bias of the activations is -128
+// times their sum.
+template <class Panel>
+inline I32x16 offset_sum(const uint32_t* bias) {
+  if constexpr (Panel::kOffset == 0)
+    return i_zero();
+  else
+    return i_shr<__builtin_ctz(128 / Panel::kOffset)>(i_broadcast(bias));
+}
+
+// sums = the integer dot products of one block.
+template <class Panel, int W, int N, int P, class Source>
+inline void dot_block_32(const Source& source, const uint32_t* act, IntSums<P, N>& sums) {
+  using Shape = DotShape<Panel::kLargest, 8>;
+  const auto start = [&](int t) { return offset_sum<Panel>(act + 8 * W + t); };
+  if constexpr (!Shape::kInt16Lanes) {
+    GM_TILE(sums.v[i][t] = start(t));
+    add_lines<8, W>([&](int i, int c) { return source.template line<1>(i, 0, c); }, act, sums);
+    return;
+  }
+  if constexpr (Source::kDirect && Shape::kPlanes == 2) {
+    GM_TILE(sums.v[i][t] = start(t));
+    add_run_of_planes<Shape, W>([&](int c) { return source.planes(c); }, i_set1(1), act, sums);
+    return;
+  }
+  GM_UNROLL(8)
+  for (int run = 0; run < 8 / Shape::kRunLines * Shape::kPlanes; ++run) {
+    const int plane = run % Shape::kPlanes, l = run / Shape::kPlanes * Shape::kRunLines;
+    IntSums<P, N> dot;
+    dot.clear();
+    add_lines<Shape::kRunLines, W>(
+        [&](int i, int c) { return source.template line<Shape::kPlanes>(i, plane, l + c); },
+        act + l * W, dot);
+    const I32x16 one = plane_scale<Shape>(i_set1(1), plane);
+    GM_TILE(sums.v[i][t] = dot_s16(run == 0 ? start(t) : sums.v[i][t], dot.v[i][t], one));
+    forget_loads(act);
+  }
+}
+
 // acc += one block.
-template <int W, int N, int P, class Source>
+template <class Panel, int W, int N, int P, class Source>
 inline void add_block_32(const Source& source, const uint32_t* act, RegisterSums<P, N>& acc) {
   IntSums<P, N> dot;
-  GM_TILE(dot.v[i][t] = kS8Bias != 0 ? i_broadcast(act + 8 * W + t) : i_zero());
-  GM_UNROLL(8)
-  for (int c = 0; c < 8; ++c) {
-    Bytes64 w[P];
-    GM_UNROLL(2)
-    for (int i = 0; i < P; ++i) w[i] = source.line(i, c);
-    GM_UNROLL(12)
-    for (int t = 0; t < N; ++t) {
-      const I32x16 a = i_broadcast(act + c * W + t);
-      GM_UNROLL(2)
-      for (int i = 0; i < P; ++i) dot.v[i][t] = dot_s8(dot.v[i][t], w[i], a);
-    }
-  }
+  dot_block_32<Panel, W>(source, act, dot);
   F32x16 d[P];
   GM_UNROLL(2)
   for (int i = 0; i < P; ++i) d[i] = source.d(i);
   GM_TILE(acc.v[i][t] = f_fma(f_mul(d[i], f_broadcast(act + 9 * W + t)), f_from_i32(dot.v[i][t]),
                               acc.v[i][t]));
+  if constexpr (kHasMinima<Panel>) {
+    GM_UNROLL(2)
+    for (int i = 0; i < P; ++i) d[i] = source.m(i);
+    GM_TILE(acc.v[i][t] = f_fma(d[i], f_broadcast(act + 10 * W + t), acc.v[i][t]));
+  }
 }
 
 template <class PanelType>
@@ -63,16 +111,22 @@ struct Steps32 {
   static void fill(const uint8_t* panel, size_t K, size_t step, Expanded& out) {
     for (size_t b = 0; b < blocks(K, step); ++b) {
       const Panel source = block(panel, step, b);
-      for (int c = 0; c < 8; ++c) b_store(out.lines[b][c], source.line(c));
+      constexpr int kPlanes = DotShape<Panel::kLargest, 8>::kPlanes;
+      for (int c = 0; c < 8; ++c)
+        for (int plane = 0; plane < kPlanes; ++plane)
+          b_store(out.lines[b][plane][c], b_plane<kPlanes>(source.line(c), plane));
       f_store(out.d[b], source.d());
+      if constexpr (kHasMinima<Panel>) f_store(out.m[b], source.m());
     }
   }
   template <int W>
   static void add_direct(const uint8_t* panel, size_t K, size_t step, const uint32_t* act,
                          RegisterSums<1, W>& acc) {
-    for (size_t b = 0; b < blocks(K, step); ++b)
-      add_block_32<W, W, 1>(Direct32Block<Panel>{block(panel, step, b)}, act + b * kAct32Dwords * W,
-                            acc);
+    for (size_t b = 0; b < blocks(K, step); ++b) {
+      const Panel source = block(panel, step, b);
+      fetch_share(source.block + kStepBytes, Panel::kBlockBytes, 0, 1);
+      add_block_32<Panel, W, W, 1>(Direct32Block<Panel>{source}, act + b * kAct32Dwords * W, acc);
+    }
   }
   template <int W, int N, int P>
   static void add_expanded(const Expanded* source, size_t K, size_t step, const uint32_t* act,
@@ -83,7 +137,7 @@ struct Steps32 {
       const uint32_t* next = ahead + b * kAct32Dwords * N;
       GM_UNROLL(8)
       for (size_t i = 0; i < kAct32Dwords * N; i += 16) __builtin_prefetch(next + i);
-      add_block_32<W, N, P>(Expanded32Block{source, b}, act + b * kAct32Dwords * W, acc);
+      add_block_32<Panel, W, N, P>(Expanded32Block{source, b}, act + b * kAct32Dwords * W, acc);
     }
     acc.store(sums);
   }

@@ -23,27 +23,34 @@ struct FloatTile {
   const uint32_t* act;
   template <int W>
   void run() {
+    constexpr int N = W > kRegisterTokens ? W / 2 : W;
+    for (int t = 0; t < W; t += N) tokens<W, N>(act + t, t0 + static_cast<size_t>(t));
+  }
+
+  // N tokens of a tile of W.
+  template <int W, int N>
+  void tokens(const uint32_t* x, size_t first) {
     constexpr size_t kLine = kPanelRows * sizeof(typename Panel::Value);
-    F32x16 even[W], odd[W];
+    F32x16 even[N], odd[N];
     GM_UNROLL(12)
-    for (int t = 0; t < W; ++t) even[t] = odd[t] = f_zero();
+    for (int t = 0; t < N; ++t) even[t] = odd[t] = f_zero();
     size_t k = 0;
     for (; k + 2 <= args.K; k += 2) {
       const F32x16 w0 = Panel::load(panel + k * kLine), w1 = Panel::load(panel + (k + 1) * kLine);
       GM_UNROLL(12)
-      for (int t = 0; t < W; ++t) {
-        even[t] = f_fma(w0, f_broadcast(act + k * W + t), even[t]);
-        odd[t] = f_fma(w1, f_broadcast(act + (k + 1) * W + t), odd[t]);
+      for (int t = 0; t < N; ++t) {
+        even[t] = f_fma(w0, f_broadcast(x + k * W + t), even[t]);
+        odd[t] = f_fma(w1, f_broadcast(x + (k + 1) * W + t), odd[t]);
       }
     }
     if (k < args.K) {
       const F32x16 w0 = Panel::load(panel + k * kLine);
       GM_UNROLL(12)
-      for (int t = 0; t < W; ++t) even[t] = f_fma(w0, f_broadcast(act + k * W + t), even[t]);
+      for (int t = 0; t < N; ++t) even[t] = f_fma(w0, f_broadcast(x + k * W + t), even[t]);
     }
     GM_UNROLL(12)
-    for (int t = 0; t < W; ++t) even[t] = f_add(even[t], odd[t]);
-    store_rows<W>(args, p, t0, even);
+    for (int t = 0; t < N; ++t) even[t] = f_add(even[t], odd[t]);
+    store_rows<N>(args, p, first, even);
   }
 };
 

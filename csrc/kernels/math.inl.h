@@ -2,12 +2,12 @@
 // exp without libm: the same operation sequence, hence the same bits, on every ISA.
 // x = n ln 2 + r, |r| <= ln 2 / 2; e^r by the degree-6 Taylor-like minimax polynomial of Cephes
 // (expf), relative error below 2e-7; 2^n by adding n to the exponent.
-inline F32x16 f_exp(F32x16 x) {
-  const F32x16 lowest = f_set1(-87.0f);  // e^-87 is still normal; below it the result is 0
-  const F32x16 clamped = f_max(f_min(x, f_set1(88.0f)), lowest);
-  const F32x16 shifted = f_fma(clamped, f_set1(1.44269504f), f_set1(kRoundMagic));
+inline constexpr float kLowestExp = -87.0f;  // e^-87 is still normal
+
+inline F32x16 f_exp_in_range(F32x16 x) {  // kLowestExp <= x <= 88
+  const F32x16 shifted = f_fma(x, f_set1(1.44269504f), f_set1(kRoundMagic));
   const F32x16 n = f_sub(shifted, f_set1(kRoundMagic));
-  F32x16 r = f_fnma(n, f_set1(0.693359375f), clamped);
+  F32x16 r = f_fnma(n, f_set1(0.693359375f), x);
   r = f_fnma(n, f_set1(-2.12194440e-4f), r);
   F32x16 poly = f_set1(1.9875691500e-4f);
   poly = f_fma(poly, r, f_set1(1.3981999507e-3f));
@@ -17,8 +17,27 @@ inline F32x16 f_exp(F32x16 x) {
   poly = f_fma(poly, r, f_set1(5.0000001201e-1f));
   poly = f_add(f_fma(f_mul(r, r), poly, r), f_set1(1.0f));
   // The low bits of `shifted` hold n; shifted into the exponent they multiply by 2^n.
-  const F32x16 scaled = f_bits(i_add(i_bits(poly), i_shl<23>(i_bits(shifted))));
-  return f_zero_below(x, lowest, scaled);
+  return f_bits(i_add(i_bits(poly), i_shl<23>(i_bits(shifted))));
+}
+
+inline F32x16 f_exp(F32x16 x) {  // 0 below kLowestExp
+  const F32x16 lowest = f_set1(kLowestExp);
+  return f_zero_below(x, lowest, f_exp_in_range(f_max(f_min(x, f_set1(88.0f)), lowest)));
+}
+
+// 2^x for x <= 0, exactly 0 below -127, and 1 at 0. x = n + r, |r| <= 1/2; 2^r by a minimax
+// polynomial of degree 5, relative error below 2e-7.
+inline F32x16 f_exp2(F32x16 x) {
+  const F32x16 clamped = f_max(x, f_set1(-127.0f));
+  const F32x16 shifted = f_add(clamped, f_set1(kRoundMagic));
+  const F32x16 r = f_sub(clamped, f_sub(shifted, f_set1(kRoundMagic)));
+  F32x16 poly = f_set1(1.3264698823e-3f);
+  poly = f_fma(poly, r, f_set1(9.6715088309e-3f));
+  poly = f_fma(poly, r, f_set1(5.5507337765e-2f));
+  poly = f_fma(poly, r, f_set1(2.4022242145e-1f));
+  poly = f_fma(poly, r, f_set1(6.9314697761e-1f));
+  poly = f_fma(poly, r, f_set1(1.0f));
+  return f_bits(i_add(i_bits(poly), i_shl<23>(i_bits(shifted))));
 }
 
 // x / (1 + e^-x)

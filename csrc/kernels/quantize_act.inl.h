@@ -22,13 +22,13 @@ inline uint32_t int16_pair(int low, int high) {
   return (static_cast<uint32_t>(low) & 0xffffu) | (static_cast<uint32_t>(high) << 16);
 }
 
-inline void put_dwords(const int8_t* q, size_t n, uint32_t* out, size_t w) {
-  for (size_t i = 0; i < n / 4; ++i) std::memcpy(out + i * w, q + 4 * i, 4);
-}
-
-// sums[i] = the sum of values 4 i .. 4 i + 3 of 64: a dot product with ones.
-inline void quad_sums(const int8_t* q, int32_t* sums) {
-  i_store(sums, dot_u8(i_zero(), b_set1(1), i_load(q)));
+// The n quantized values of token `column` into a block of a tile of w.
+inline void put_values(const int8_t* q, size_t n, uint32_t* block, size_t w, size_t column) {
+  if (w == kTokenMajorTile) {
+    std::memcpy(block + n / 4 * column, q, n);
+    return;
+  }
+  for (size_t i = 0; i < n / 4; ++i) std::memcpy(block + i * w + column, q + 4 * i, 4);
 }
 
 // Token `column` of a tile of width w; out is the tile.
@@ -37,13 +37,15 @@ inline void quantize_row_32(const float* x, size_t K, uint32_t* out, size_t w, s
     alignas(64) int8_t q[64] = {};
     alignas(64) int32_t quads[16];
     const float d = quantize_block(x + 32 * b, 32, q);
-    quad_sums(q, quads);
+    i_store(quads, quad_sums(i_load(q)));
     int sum = 0;
     for (size_t i = 0; i < 8; ++i) sum += quads[i];
-    uint32_t* block = out + b * kAct32Dwords * w + column;
-    put_dwords(q, 32, block, w);
+    uint32_t* block = out + b * kAct32Dwords * w;
+    put_values(q, 32, block, w, column);
+    block += column;
     block[8 * w] = static_cast<uint32_t>(-128 * sum);
     block[9 * w] = __builtin_bit_cast(uint32_t, d);
+    block[10 * w] = __builtin_bit_cast(uint32_t, d* static_cast<float>(sum));
   }
 }
 
@@ -51,10 +53,11 @@ inline void quantize_row_256(const float* x, size_t K, uint32_t* out, size_t w, 
   for (size_t b = 0; b < K / 256; ++b) {
     alignas(64) int8_t q[256];
     const float d = quantize_block(x + 256 * b, 256, q);
-    uint32_t* block = out + b * kAct256Dwords * w + column;
-    put_dwords(q, 256, block, w);
+    uint32_t* block = out + b * kAct256Dwords * w;
+    put_values(q, 256, block, w, column);
+    block += column;
     alignas(64) int32_t quads[64];
-    for (size_t i = 0; i < 4; ++i) quad_sums(q + 64 * i, quads + 16 * i);
+    for (size_t i = 0; i < 4; ++i) i_store(quads + 16 * i, quad_sums(i_load(q + 64 * i)));
     int sums[16];
     for (size_t i = 0; i < 16; ++i)
       sums[i] = quads[4 * i] + quads[4 * i + 1] + quads[4 * i + 2] + quads[4 * i + 3];

@@ -2,6 +2,7 @@
 // Compiled once per ISA: GM_ISA names the level and its namespace, a simd header gave the
 // vocabulary. Everything has internal linkage but the one table.
 #include "formats/activation.h"
+#include "formats/code_tables.h"
 #include "kernels/kernel_table.h"
 
 namespace gm {
@@ -13,23 +14,41 @@ namespace {
 
 #include "kernels/tile.inl.h"
 
+#include "kernels/dot.inl.h"
+
 #include "kernels/linear_256.inl.h"
 #include "kernels/linear_32.inl.h"
 
+#ifdef GM_MATRIX_UNIT
+#include "kernels/linear_tiles.inl.h"
+#endif
 #include "kernels/linear.inl.h"
 #include "kernels/linear_float.inl.h"
 
+#include "kernels/unpack/code_table.inl.h"
+#include "kernels/unpack/iq4_nl.inl.h"
+#include "kernels/unpack/iq4_xs.inl.h"
 #include "kernels/unpack/k_scales.inl.h"
+#include "kernels/unpack/mxfp4.inl.h"
+#include "kernels/unpack/q2_k.inl.h"
+#include "kernels/unpack/q3_k.inl.h"
 #include "kernels/unpack/q4_0.inl.h"
+#include "kernels/unpack/q4_1.inl.h"
 #include "kernels/unpack/q4_k.inl.h"
 #include "kernels/unpack/q5_0.inl.h"
+#include "kernels/unpack/q5_1.inl.h"
 #include "kernels/unpack/q5_k.inl.h"
 #include "kernels/unpack/q6_k.inl.h"
 #include "kernels/unpack/q8_0.inl.h"
 
-#include "kernels/attention.inl.h"
-#include "kernels/kv_store.inl.h"
 #include "kernels/quantize_act.inl.h"
+
+#include "kernels/attention.inl.h"
+
+#include "kernels/attention_f16.inl.h"
+#include "kernels/attention_int.inl.h"
+#include "kernels/kv_store.inl.h"
+#include "kernels/logits.inl.h"
 #include "kernels/rms_norm.inl.h"
 #include "kernels/roofline.inl.h"
 #include "kernels/rope.inl.h"
@@ -61,12 +80,15 @@ constinit const KernelTable kTable = {
     rms_norm,
     swiglu,
     rope,
-    kv_store,
-    attention,
-    kAttentionTile,
+    {kv_store<KvType::F16>, kv_store<KvType::Q8_0>, kv_store<KvType::Q4_0>},
+    {attention<F16Core>, attention<IntCore<KvType::Q8_0>>, attention<IntCore<KvType::Q4_0>>},
+    attention_merge,
+    logit_blocks,
+    logit_mass,
     linear_scratch_bytes,
     attention_scratch_bytes,
     int8_burn,
+    float_burn,
     read_stream,
 };
 

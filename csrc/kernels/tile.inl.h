@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Register tiles: N tokens x P panels of 16 rows, and where their running f32 sums live.
 
+// The widest tile whose tokens lie side by side.
+inline constexpr size_t kLineTile = kMaxTile == kTokenMajorTile ? 8 : kMaxTile;
+// Tokens times panels whose sums fit the registers.
+inline constexpr int kRegisterTokens = kMaxTile == kTokenMajorTile ? 12 : kMaxTile;
+
 // For every (panel i, token t) of a tile with P and N in scope.
 #define GM_TILE(...)              \
   GM_UNROLL(2)                    \
@@ -63,6 +68,18 @@ inline void with_width(size_t width, F&& f) {
       if constexpr (kWidest >= 8) return f.template run<8>();
       return;
     default:
-      if constexpr (kWidest >= 12) return f.template run<12>();
+      if constexpr (kWidest == 12) return f.template run<12>();
+      if constexpr (kWidest == 16) return f.template run<16>();
   }
+}
+
+// Tokens whose activations (and running sums) stay in L2 while the panels of a chunk of work pass.
+// CPUs with a matrix unit have 2 MiB of L2, and expanding a panel costs them relatively more.
+inline constexpr size_t kActBlockBytes = (kTokenMajorTile != 0 ? 1408 : 768) * 1024;
+inline constexpr size_t kMinTokenBlock = 4 * 12;  // below it, expanding the panel would dominate
+
+inline size_t token_block(size_t T, size_t row_dwords) {
+  const size_t fit = kActBlockBytes / (row_dwords * 4) / kMaxTile * kMaxTile;
+  const size_t block = fit > kMinTokenBlock ? fit : kMinTokenBlock;
+  return T < block ? T : block;
 }

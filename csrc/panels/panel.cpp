@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: MIT
 // A panel block is its 16 GGUF blocks with every field transposed: unit u of row r lands at
-// 16 u + r. The field tables below are all there is to a layout. Two formats first rewrite a few
+// 16 u + r. The field tables below are all there is to a layout. Some formats first rewrite a few
 // bits of each block (a bijection) so that the kernels can expand them with shifts alone.
 #include "panels/panel.h"
 
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <vector>
 
-#include "formats/k_scales.h"
+#include "base/hash.h"
+
+#include "formats/iq4_xs.h"
 
 namespace gm {
 namespace {
@@ -19,45 +22,115 @@ struct Field {
 };
 
 // Q4_K, Q5_K scales: byte j < 8 = low nibbles of scale j and min j; byte 8 + i = the high 2 bits of
-// scale i, min i, scale i + 4, min i + 4.
+// scale i, min i, scale i + 4, min i + 4. Four bytes at a time: formats/k_scales.h says where the
+// file has what, and no shift below carries a bit from one byte into another.
 void k_scales_to_panel(uint8_t* block) noexcept {
-  KScales in;
-  std::memcpy(&in, block + 4, 12);
-  uint8_t* out = block + 4;
-  for (size_t j = 0; j < 8; ++j)
-    out[j] = static_cast<uint8_t>((in.scale(j) & 15) | ((in.min(j) & 15) << 4));
-  for (size_t i = 0; i < 4; ++i)
-    out[8 + i] = static_cast<uint8_t>((in.scale(i) >> 4) | ((in.min(i) >> 4) << 2) |
-                                      ((in.scale(i + 4) >> 4) << 4) | ((in.min(i + 4) >> 4) << 6));
+  uint32_t w[3];
+  std::memcpy(w, block + 4, 12);
+  const uint32_t low = (w[0] & 0x0f0f0f0fu) | ((w[1] & 0x0f0f0f0fu) << 4);
+  const uint32_t high = ((w[0] & 0x30303030u) >> 4) | ((w[1] & 0x30303030u) >> 2) |
+                        ((w[0] & 0xc0c0c0c0u) >> 2) | (w[1] & 0xc0c0c0c0u);
+  const uint32_t out[3] = {low, w[2], high};
+  std::memcpy(block + 4, out, 12);
 }
 
 void k_scales_from_panel(uint8_t* block) noexcept {
-  uint8_t in[12];
-  std::memcpy(in, block + 4, 12);
-  int scales[8], mins[8];
-  for (size_t j = 0; j < 8; ++j) {
-    const int high = in[8 + j % 4] >> (j / 4 * 4);
-    scales[j] = (in[j] & 15) | ((high & 3) << 4);
-    mins[j] = (in[j] >> 4) | (((high >> 2) & 3) << 4);
-  }
-  KScales out;
-  out.set(scales, mins);
-  std::memcpy(block + 4, &out, 12);
+  uint32_t w[3];
+  std::memcpy(w, block + 4, 12);
+  const uint32_t scales =
+      (w[0] & 0x0f0f0f0fu) | ((w[2] & 0x03030303u) << 4) | ((w[2] & 0x30303030u) << 2);
+  const uint32_t mins =
+      ((w[0] >> 4) & 0x0f0f0f0fu) | ((w[2] & 0x0c0c0c0cu) << 2) | (w[2] & 0xc0c0c0c0u);
+  const uint32_t out[3] = {scales, mins, w[1]};
+  std::memcpy(block + 4, out, 12);
 }
 
-// Q5_0: bit c of byte i is the fifth bit of value 4 c + i.
-template <bool kToPanel>
-void q5_0_high_bits(uint8_t* block) noexcept {
-  uint8_t in[4], out[4] = {};
-  std::memcpy(in, block + 2, 4);
-  for (size_t k = 0; k < 32; ++k) {
-    const size_t file_byte = k / 8, file_bit = k % 8, panel_byte = k % 4, panel_bit = k / 4;
-    if (kToPanel)
-      out[panel_byte] |= static_cast<uint8_t>(((in[file_byte] >> file_bit) & 1) << panel_bit);
-    else
-      out[file_byte] |= static_cast<uint8_t>(((in[panel_byte] >> panel_bit) & 1) << file_bit);
+// Q3_K: the 8 codes of byte l (values 32 k + l) in 3 bytes, 32 bytes apart, inverted: codes 0 and
+// 1, 2 and 3, 4 and 5 in the low 6 bits, low bits of code 6 and 7 above the first two, their third
+// bits above the last. 8 values of l at a time; no shift carries a bit from one byte into another.
+constexpr uint64_t kEachByte = 0x0101010101010101u;
+
+void q3_k_codes_to_panel(uint8_t* block) noexcept {
+  for (size_t at = 0; at < 32; at += 8) {
+    uint64_t in[3];  // hmask, the two halves of qs
+    for (size_t i = 0; i < 3; ++i) std::memcpy(in + i, block + 32 * i + at, 8);
+    uint64_t code[8];
+    for (size_t k = 0; k < 8; ++k)
+      code[k] = ((in[1 + k / 4] >> (k % 4 * 2)) & (3 * kEachByte)) | ((in[0] >> k) & kEachByte)
+                                                                         << 2;
+    const uint64_t low6 = code[6] & (3 * kEachByte), low7 = code[7] & (3 * kEachByte);
+    const uint64_t top = (code[6] >> 2 & kEachByte) | (code[7] >> 1 & (2 * kEachByte));
+    const uint64_t out[3] = {~(code[0] | code[1] << 3 | low6 << 6),
+                             ~(code[2] | code[3] << 3 | low7 << 6),
+                             ~(code[4] | code[5] << 3 | top << 6)};
+    for (size_t i = 0; i < 3; ++i) std::memcpy(block + 32 * i + at, out + i, 8);
   }
-  std::memcpy(block + 2, out, 4);
+}
+
+void q3_k_codes_from_panel(uint8_t* block) noexcept {
+  for (size_t at = 0; at < 32; at += 8) {
+    uint64_t in[3], out[3] = {};
+    for (size_t i = 0; i < 3; ++i) {
+      std::memcpy(in + i, block + 32 * i + at, 8);
+      in[i] = ~in[i];
+    }
+    for (size_t k = 0; k < 8; ++k) {
+      const uint64_t code = k < 6 ? in[k / 2] >> (k % 2 * 3) & (7 * kEachByte)
+                                  : (in[k - 6] >> 6 & (3 * kEachByte)) | (in[2] >> k & kEachByte)
+                                                                             << 2;
+      out[0] |= (code >> 2 & kEachByte) << k;
+      out[1 + k / 4] |= (code & (3 * kEachByte)) << (k % 4 * 2);
+    }
+    for (size_t i = 0; i < 3; ++i) std::memcpy(block + 32 * i + at, out + i, 8);
+  }
+}
+
+// IQ4_XS scales: byte i < 4 = low nibbles of scale i and scale i + 4; bits 2 k and 2 k + 1 of byte
+// 4 + i = the high 2 bits of scale 2 k + i.
+void iq4_xs_scales_to_panel(uint8_t* block) noexcept {
+  IQ4_XSScales in;
+  std::memcpy(&in, block + 2, 6);
+  uint8_t* out = block + 2;
+  std::memset(out, 0, 6);
+  for (size_t j = 0; j < 8; ++j) {
+    out[j % 4] |= static_cast<uint8_t>((in.get(j) & 15) << (j / 4 * 4));
+    out[4 + j % 2] |= static_cast<uint8_t>((in.get(j) >> 4) << (j / 2 * 2));
+  }
+}
+
+void iq4_xs_scales_from_panel(uint8_t* block) noexcept {
+  const uint8_t* in = block + 2;
+  IQ4_XSScales out{};
+  for (size_t j = 0; j < 8; ++j) {
+    const int low = (in[j % 4] >> (j / 4 * 4)) & 15;
+    out.add(j, low | (((in[4 + j % 2] >> (j / 2 * 2)) & 3) << 4));
+  }
+  std::memcpy(block + 2, &out, 6);
+}
+
+// The bits 0, 4, ..., 28 of a word as a byte, and back.
+constexpr uint32_t every_fourth_bit(uint32_t v) noexcept {
+  v &= 0x11111111u;
+  v = (v | v >> 3) & 0x03030303u;
+  v = (v | v >> 6) & 0x000f000fu;
+  return (v | v >> 12) & 0xffu;
+}
+constexpr uint32_t to_every_fourth_bit(uint32_t v) noexcept {
+  v = (v | v << 12) & 0x000f000fu;
+  v = (v | v << 6) & 0x03030303u;
+  return (v | v << 3) & 0x11111111u;
+}
+
+// Q5_0, Q5_1: bit c of byte i is the fifth bit of value 4 c + i; in the file bit k is that of value
+// k.
+template <size_t kAt, bool kToPanel>
+void q5_high_bits(uint8_t* block) noexcept {
+  uint32_t in = 0, out = 0;
+  std::memcpy(&in, block + kAt, 4);
+  for (uint32_t i = 0; i < 4; ++i)
+    out |= kToPanel ? every_fourth_bit(in >> i) << 8 * i
+                    : to_every_fourth_bit(in >> 8 * i & 0xff) << i;
+  std::memcpy(block + kAt, &out, 4);
 }
 
 struct Layout {
@@ -70,10 +143,18 @@ constexpr Layout kF32 = {{{{1, 4}}}};
 constexpr Layout kF16 = {{{{1, 2}}}};
 constexpr Layout kBF16 = kF16;
 constexpr Layout kQ4_0 = {{{{1, 2}, {4, 4}}}};         // d, qs
+constexpr Layout kQ4_1 = {{{{2, 2}, {4, 4}}}};         // d m, qs
 constexpr Layout kQ5_0 = {{{{1, 2}, {1, 4}, {4, 4}}},  // d, qh, qs
-                          q5_0_high_bits<true>,
-                          q5_0_high_bits<false>};
+                          q5_high_bits<2, true>,
+                          q5_high_bits<2, false>};
+constexpr Layout kQ5_1 = {{{{2, 2}, {1, 4}, {4, 4}}},  // d m, qh, qs
+                          q5_high_bits<4, true>,
+                          q5_high_bits<4, false>};
 constexpr Layout kQ8_0 = {{{{1, 2}, {8, 4}}}};           // d, q
+constexpr Layout kQ2_K = {{{{8, 2}, {16, 4}, {2, 2}}}};  // scales, qs, d dmin
+constexpr Layout kQ3_K = {{{{24, 4}, {6, 2}, {1, 2}}},   // codes, scales, d
+                          q3_k_codes_to_panel,
+                          q3_k_codes_from_panel};
 constexpr Layout kQ4_K = {{{{2, 2}, {12, 1}, {32, 4}}},  // d dmin, scales, qs
                           k_scales_to_panel,
                           k_scales_from_panel};
@@ -81,6 +162,11 @@ constexpr Layout kQ5_K = {{{{2, 2}, {12, 1}, {8, 4}, {32, 4}}},  // ..., qh, qs
                           k_scales_to_panel,
                           k_scales_from_panel};
 constexpr Layout kQ6_K = {{{{32, 4}, {16, 4}, {16, 1}, {1, 2}}}};  // ql, qh, scales, d
+constexpr Layout kIQ4_NL = kQ4_0;
+constexpr Layout kIQ4_XS = {{{{1, 2}, {6, 1}, {32, 4}}},  // d, scales, qs
+                            iq4_xs_scales_to_panel,
+                            iq4_xs_scales_from_panel};
+constexpr Layout kMXFP4 = {{{{1, 1}, {4, 4}}}};  // e, qs
 
 constexpr const Layout* kLayouts[] = {
 #define GM_FORMAT(Name, id, values, bytes, Act) &k##Name,
@@ -103,8 +189,14 @@ void transpose_from(const uint8_t* in, size_t units, uint8_t* const* rows) noexc
       std::memcpy(rows[r] + u * kBytes, in + (u * kPanelRows + r) * kBytes, kBytes);
 }
 
-// One panel block out of 16 blocks. rows[r] is advanced field by field.
-void pack_block(const Layout& layout, size_t bytes, const uint8_t* const* blocks,
+// One value per block and nothing to rewrite: consecutive blocks transpose as one.
+bool is_plain(const Layout& layout) noexcept {
+  return layout.fields[1].unit_bytes == 0 && layout.to_panel == nullptr;
+}
+
+// One panel block out of 16 blocks, or of 16 runs of `count` blocks of a plain layout. rows[r] is
+// advanced field by field.
+void pack_block(const Layout& layout, size_t bytes, size_t count, const uint8_t* const* blocks,
                 uint8_t* out) noexcept {
   uint8_t rewritten[kPanelRows][kMaxBlockBytes];
   const uint8_t* rows[kPanelRows];
@@ -117,10 +209,11 @@ void pack_block(const Layout& layout, size_t bytes, const uint8_t* const* blocks
   }
   for (const Field& field : layout.fields) {
     if (field.unit_bytes == 0) break;
-    if (field.unit_bytes == 4) transpose_to<4>(rows, field.units, out);
-    if (field.unit_bytes == 2) transpose_to<2>(rows, field.units, out);
-    if (field.unit_bytes == 1) transpose_to<1>(rows, field.units, out);
-    const size_t row_bytes = size_t{field.units} * field.unit_bytes;
+    const size_t units = field.units * count;
+    if (field.unit_bytes == 4) transpose_to<4>(rows, units, out);
+    if (field.unit_bytes == 2) transpose_to<2>(rows, units, out);
+    if (field.unit_bytes == 1) transpose_to<1>(rows, units, out);
+    const size_t row_bytes = units * field.unit_bytes;
     for (const uint8_t*& row : rows) row += row_bytes;
     out += row_bytes * kPanelRows;
   }
@@ -162,14 +255,16 @@ void pack_panels(Format format, const uint8_t* rows_data, size_t rows, size_t K,
   const size_t blocks = K / info.block_values;
   const size_t row_bytes = blocks * info.block_bytes;
   const size_t block_bytes = size_t{info.block_bytes} * kPanelRows;
+  const size_t step = is_plain(layout) ? kMaxBlockBytes / info.block_bytes : 1;
   for (size_t p = p0; p < p1; ++p) {
-    for (size_t b = 0; b < blocks; ++b) {
+    for (size_t b = 0; b < blocks; b += step) {
       const uint8_t* in[kPanelRows];
       for (size_t r = 0; r < kPanelRows; ++r) {
         const size_t row = p * kPanelRows + r;
         in[r] = row < rows ? rows_data + row * row_bytes + b * info.block_bytes : kZeroBlock;
       }
-      pack_block(layout, info.block_bytes, in, out + (p * blocks + b) * block_bytes);
+      pack_block(layout, info.block_bytes, std::min(step, blocks - b), in,
+                 out + (p * blocks + b) * block_bytes);
     }
   }
 }
@@ -191,6 +286,19 @@ void unpack_panels(Format format, const uint8_t* panels, size_t rows, size_t K, 
                     unpacked[r], info.block_bytes);
     }
   }
+}
+
+uint64_t layout_fingerprint(Format format) {
+  constexpr size_t kValues = 512;  // two of the largest blocks
+  const size_t bytes = panel_bytes(format, kValues);
+  std::vector<uint8_t> rows(bytes), panel(bytes);
+  uint64_t pattern = 1;
+  for (uint8_t& byte : rows) {
+    pattern = pattern * 6364136223846793005u + 1442695040888963407u;
+    byte = static_cast<uint8_t>(pattern >> 56);
+  }
+  pack_panels(format, rows.data(), kPanelRows, kValues, panel.data(), 0, 1);
+  return hash64(panel);
 }
 
 }  // namespace gm

@@ -13,7 +13,7 @@
 
 namespace gm {
 
-// Bytes of one panel (16 rows of K values), a multiple of 32.
+// Bytes of one panel (16 rows of K values), a multiple of 16.
 size_t panel_bytes(Format format, size_t K) noexcept;
 // Bytes of the panels of a [rows, K] matrix.
 size_t packed_bytes(Format format, size_t rows, size_t K) noexcept;
@@ -23,5 +23,9 @@ void pack_panels(Format format, const uint8_t* rows_data, size_t rows, size_t K,
 // The inverse of pack_panels: rows [16 p0, 16 p1) again in GGUF order, bit for bit.
 void unpack_panels(Format format, const uint8_t* panels, size_t rows, size_t K, uint8_t* rows_data,
                    size_t p0, size_t p1) noexcept;
+
+// A number that changes when the layout of a format's panels does: the hash of a packed pattern, so
+// nobody has to remember to raise a version.
+uint64_t layout_fingerprint(Format format);
 
 }  // namespace gm

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/aligned_buffer.h"
 #include "base/check.h"
 #include "base/error.h"
 
@@ -17,9 +18,9 @@ size_t row_stride(size_t width) noexcept {
   return stride % 512 == 0 ? stride + 16 : stride;
 }
 
-void mark_kinds(const Plan& plan, const Weights& weights, ArenaLayout* layout) {
+void mark_kinds(const Plan& plan, const WeightLayout& weights, ArenaLayout* layout) {
   const auto want = [&](BufferId act, WeightId weight) {
-    const ActKind kind = type_info(weights[weight].format).act;
+    const ActKind kind = weights.places[weight].tensor->type.act;
     layout->buffers[act].wanted[static_cast<size_t>(kind)] = true;
   };
   for (const Op& op : plan.ops) {
@@ -59,7 +60,7 @@ size_t measure(const BufferSpec& spec, size_t rows, BufferPlace* place) {
 
 }  // namespace
 
-ArenaLayout layout_arena(const Plan& plan, const Weights& weights, size_t batch_rows,
+ArenaLayout layout_arena(const Plan& plan, const WeightLayout& weights, size_t batch_rows,
                          size_t logits_rows) {
   ArenaLayout layout;
   layout.buffers.resize(plan.buffers.size());

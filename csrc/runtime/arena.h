@@ -8,7 +8,7 @@
 
 #include "formats/activation.h"
 #include "plan/plan.h"
-#include "runtime/weights.h"
+#include "runtime/weight_layout.h"
 
 namespace gm {
 
@@ -25,7 +25,7 @@ struct ArenaLayout {
 };
 
 // batch rows and logits rows as the session has them. Throws ResourceError if it is too large.
-ArenaLayout layout_arena(const Plan& plan, const Weights& weights, size_t batch_rows,
+ArenaLayout layout_arena(const Plan& plan, const WeightLayout& weights, size_t batch_rows,
                          size_t logits_rows);
 
 }  // namespace gm

@@ -8,7 +8,21 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/kernel_table.h"
+
 namespace gm {
+
+inline constexpr size_t logit_blocks(size_t V) noexcept {
+  return (V + kLogitBlock - 1) / kLogitBlock;
+}
+
+// A row of logits, and what KernelTable::logit_blocks made of it.
+struct LogitRow {
+  const float* logits = nullptr;  // [V]
+  size_t V = 0;
+  const float* best = nullptr;  // [logit_blocks(V)]
+  const float* sum = nullptr;   // [logit_blocks(V)]
+};
 
 struct Candidates {
   std::vector<int32_t> ids;   // logits descending
@@ -16,7 +30,7 @@ struct Candidates {
   double logsumexp = 0;       // of the whole row
 };
 
-// logits [V] f32; min(n, V) candidates.
-Candidates best_candidates(const float* logits, size_t V, size_t n);
+// min(n, V) candidates.
+Candidates best_candidates(const KernelTable& kernels, const LogitRow& row, size_t n);
 
 }  // namespace gm

@@ -11,8 +11,10 @@ class Compiler {
  public:
   explicit Compiler(const CompileInput& input) : in_(input) {}
 
-  Step compile(const Op& op) const {
-    return std::visit([this](const auto& o) -> Step { return step(o); }, op);
+  void compile(const Op& op, std::vector<Step>* steps) const {
+    steps->push_back(std::visit([this](const auto& o) -> Step { return step(o); }, op));
+    if (const auto* attend = std::get_if<AttentionOp>(&op))
+      steps->push_back(AttentionMergeStep{attention(*attend)});
   }
 
  private:
@@ -127,25 +129,28 @@ class Compiler {
     step.store.D = kv.head_dim;
     step.store.k_pages = in_.cache.k_pages(o.layer);
     step.store.v_pages = in_.cache.v_pages(o.layer);
+    step.kv = in_.cache.type();
     return step;
   }
 
-  Step step(const AttentionOp& o) const {
+  AttentionArgs attention(const AttentionOp& o) const {
     const KvSpec& kv = in_.plan.layers[o.layer];
-    AttentionStep step{};
-    step.args.q = f32(o.q);
-    step.args.q_stride = stride(o.q);
-    step.args.out = f32(o.out);
-    step.args.out_stride = stride(o.out);
-    step.args.H = o.heads;
-    step.args.G = kv.heads;
-    step.args.D = kv.head_dim;
-    step.args.k_pages = in_.cache.k_pages(o.layer);
-    step.args.v_pages = in_.cache.v_pages(o.layer);
-    step.args.scale = static_cast<float>(o.scale);
-    step.args.window = o.window;
-    return step;
+    AttentionArgs args{};
+    args.q = f32(o.q);
+    args.q_stride = stride(o.q);
+    args.out = f32(o.out);
+    args.out_stride = stride(o.out);
+    args.H = o.heads;
+    args.G = kv.heads;
+    args.D = kv.head_dim;
+    args.k_pages = in_.cache.k_pages(o.layer);
+    args.v_pages = in_.cache.v_pages(o.layer);
+    args.scale = static_cast<float>(o.scale);
+    args.window = o.window;
+    return args;
   }
+
+  Step step(const AttentionOp& o) const { return AttentionStep{attention(o), in_.cache.type()}; }
 
   Step step(const SelectRowsOp& o) const {
     return SelectStep{f32(o.x), stride(o.x), width(o.x), f32(o.out), stride(o.out)};
@@ -159,8 +164,9 @@ class Compiler {
 std::vector<Step> compile_steps(const CompileInput& input) {
   const Compiler compiler(input);
   std::vector<Step> steps;
-  steps.reserve(input.plan.ops.size());
-  for (const Op& op : input.plan.ops) steps.push_back(compiler.compile(op));
+  for (const Op& op : input.plan.ops) compiler.compile(op, &steps);
+  steps.push_back(
+      LogitBlocksStep{input.logits, input.plan.vocab_size, input.block_best, input.block_sum});
   return steps;
 }
 

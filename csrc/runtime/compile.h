@@ -20,7 +20,9 @@ struct CompileInput {
   const RopeTables& ropes;
   const ArenaLayout& layout;
   uint8_t* arena;
-  float* logits;  // [rows, V]
+  float* logits;      // [rows, V]
+  float* block_best;  // [blocks of kLogitBlock], of the last row
+  float* block_sum;
 };
 
 std::vector<Step> compile_steps(const CompileInput& input);

@@ -22,7 +22,7 @@ Model::Model(std::shared_ptr<const gguf::File> file, Plan plan, const ModelOptio
     : plan_(validated(std::move(plan))),
       kernels_(options.isa.empty() ? default_kernels() : kernels_for(options.isa)),
       pool_(new ThreadPool(options.threads == 0 ? default_threads().count : options.threads)),
-      weights_(new Weights(plan_, std::move(file), *pool_, options.progress)) {}
+      weights_(new Weights(plan_, std::move(file), *pool_, options.progress, options.cache)) {}
 
 std::shared_ptr<const RopeTables> Model::rope_tables(size_t context) {
   const std::lock_guard lock(rope_mutex_);

@@ -20,6 +20,7 @@ struct ModelOptions {
   size_t threads = 0;  // 0: default_threads()
   std::string isa;     // empty: default_kernels()
   Progress progress;   // may be empty
+  std::string cache;   // folder of the panel cache; empty: none
 };
 
 class Model {

@@ -2,6 +2,9 @@
 // Range reduction, then Taylor polynomials long enough that the next term is below 2^-56.
 #include "runtime/portable_math.h"
 
+#include <bit>
+#include <cstdint>
+
 namespace gm {
 namespace {
 

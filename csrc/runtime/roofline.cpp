@@ -16,11 +16,14 @@ namespace {
 
 constexpr int kPasses = 6;
 constexpr size_t kBurnRounds =
-    20'000'000;                     // 12 dot products each: long enough for the sustained clock
+    20'000'000;  // up to 12 dot products each: long enough for the sustained clock
 constexpr size_t kLineGroup = 256;  // bytes that read_stream reads at a time
+
+using Burn = size_t (*)(size_t rounds, uint32_t* sink) noexcept;
 
 struct Pass {
   const KernelTable& kernels;
+  Burn burn = nullptr;
   const uint8_t* data = nullptr;
   size_t bytes_per_worker = 0;
   std::atomic<size_t> macs{0};
@@ -36,7 +39,7 @@ void read_pass(void* context, size_t worker) noexcept {
 void burn_pass(void* context, size_t) noexcept {
   Pass& pass = *static_cast<Pass*>(context);
   uint32_t sink = 0;
-  pass.macs += pass.kernels.int8_burn(kBurnRounds, &sink);
+  pass.macs += pass.burn(kBurnRounds, &sink);
   pass.sink += sink;
 }
 
@@ -46,6 +49,17 @@ double seconds_of(ThreadPool& pool, ThreadPool::Job job, Pass& pass) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+double measure_peak(const KernelTable& kernels, Burn burn, size_t threads) {
+  ThreadPool pool(threads);
+  double best = 0.0;
+  for (int i = 0; i < kPasses; ++i) {
+    Pass pass{kernels, burn};
+    const double seconds = seconds_of(pool, burn_pass, pass);
+    best = std::max(best, static_cast<double>(pass.macs.load()) / seconds);
+  }
+  return best;
+}
+
 }  // namespace
 
 double measure_bandwidth(const KernelTable& kernels, size_t threads, size_t bytes) {
@@ -53,9 +67,9 @@ double measure_bandwidth(const KernelTable& kernels, size_t threads, size_t byte
   const size_t share = bytes / threads / kLineGroup * kLineGroup;
   if (share == 0)
     throw ResourceError("[bandwidth] the buffer is too small for the number of threads.");
-  AlignedBuffer buffer(share * threads, "the bandwidth measurement");
+  AlignedBuffer buffer(share * threads, "the bandwidth measurement", true);
   std::memset(buffer.data(), 1, share * threads);  // touch: untouched pages are one zero page
-  Pass pass{kernels, buffer.data(), share};
+  Pass pass{kernels, nullptr, buffer.data(), share};
   double best = 0.0;
   for (int i = 0; i < kPasses; ++i)
     best = std::max(best, static_cast<double>(share * threads) / seconds_of(pool, read_pass, pass));
@@ -63,14 +77,11 @@ double measure_bandwidth(const KernelTable& kernels, size_t threads, size_t byte
 }
 
 double measure_int8_peak(const KernelTable& kernels, size_t threads) {
-  ThreadPool pool(threads);
-  double best = 0.0;
-  for (int i = 0; i < kPasses; ++i) {
-    Pass pass{kernels};
-    const double seconds = seconds_of(pool, burn_pass, pass);
-    best = std::max(best, static_cast<double>(pass.macs.load()) / seconds);
-  }
-  return best;
+  return measure_peak(kernels, kernels.int8_burn, threads);
+}
+
+double measure_float_peak(const KernelTable& kernels, size_t threads) {
+  return measure_peak(kernels, kernels.float_burn, threads);
 }
 
 }  // namespace gm

@@ -11,7 +11,9 @@ namespace gm {
 // Bytes per second of sequential reads by `threads` threads over `bytes` of memory; the best of
 // several passes. Throws ResourceError when memory or threads are refused.
 double measure_bandwidth(const KernelTable& kernels, size_t threads, size_t bytes);
-// INT8 multiply-accumulates per second of the level's dot product instruction on `threads` threads.
+// Multiply-accumulates per second on `threads` threads: INT8 with the best instructions that the
+// level has, and f32.
 double measure_int8_peak(const KernelTable& kernels, size_t threads);
+double measure_float_peak(const KernelTable& kernels, size_t threads);
 
 }  // namespace gm

@@ -10,21 +10,18 @@
 #include "runtime/portable_math.h"
 
 namespace gm {
-namespace {
 
-size_t table_bytes(size_t context, size_t n_rot) {
+size_t RopeTable::bytes_for(const RopeSpec& spec, size_t context) {
   uint64_t bytes = 0;
-  if (!checked_mul(context, n_rot * sizeof(float), &bytes)) {
+  if (!checked_mul(context, spec.n_rot * sizeof(float), &bytes)) {
     throw ResourceError("[rope] The tables must fit into memory. Got a context of " +
                         std::to_string(context) + " positions.");
   }
   return bytes;
 }
 
-}  // namespace
-
 RopeTable::RopeTable(const RopeSpec& spec, const float* factors, size_t context)
-    : table_(table_bytes(context, spec.n_rot), "a rope table") {
+    : table_(bytes_for(spec, context), "a rope table") {
   const size_t pairs = spec.n_rot / 2;
   const double log_base = portable_log(spec.freq_base);
   std::vector<double> frequency(pairs);

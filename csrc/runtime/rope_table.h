@@ -13,6 +13,9 @@ namespace gm {
 
 class RopeTable {
  public:
+  // Bytes of a table. Throws ResourceError beyond 2^63.
+  static size_t bytes_for(const RopeSpec& spec, size_t context);
+
   // factors [n_rot / 2] f32, or null. Throws ResourceError, or FormatError when an angle leaves the
   // range in which sin and cos are exact.
   RopeTable(const RopeSpec& spec, const float* factors, size_t context);

@@ -15,7 +15,9 @@ constexpr size_t kMaxContext = size_t{1} << 24;  // where rope angles stay exact
 
 std::string text(uint64_t value) { return std::to_string(value); }
 
-SessionOptions checked(SessionOptions options) {
+}  // namespace
+
+SessionOptions checked_options(SessionOptions options) {
   if (options.context < 1 || options.context > kMaxContext) {
     throw ContextError("[session] A context is 1 to " + text(kMaxContext) + " tokens. Got " +
                        text(options.context) + ".");
@@ -27,15 +29,17 @@ SessionOptions checked(SessionOptions options) {
   return options;
 }
 
-}  // namespace
+ExecutorLimits executor_limits(const SessionOptions& options, size_t threads) noexcept {
+  return {threads, options.max_batch, options.all_logits ? options.max_batch : 1, options.context,
+          options.kv};
+}
 
 Session::Session(std::shared_ptr<Model> model, const SessionOptions& options)
     : model_(std::move(model)),
-      options_(checked(options)),
+      options_(checked_options(options)),
       ropes_(model_->rope_tables(options_.context)),
-      cache_(model_->plan(), options_.context),
-      executor_(*model_, cache_, *ropes_, options_.max_batch,
-                options_.all_logits ? options_.max_batch : 1) {}
+      cache_(model_->plan(), options_.kv, options_.context),
+      executor_(*model_, cache_, *ropes_, executor_limits(options_, model_->pool().size())) {}
 
 void Session::check(std::span<const int32_t> tokens) const {
   if (tokens.empty()) {
@@ -84,8 +88,7 @@ Candidates Session::candidates(size_t n) {
   if (logits_rows_ == 0) {
     throw ContextError("[candidates] There are logits after the first forward. Got none yet.");
   }
-  const size_t V = model_->plan().vocab_size;
-  return best_candidates(logits() + (logits_rows_ - 1) * V, V, n);
+  return best_candidates(model_->kernels(), executor_.last_row(), n);
 }
 
 }  // namespace gm

@@ -19,11 +19,19 @@ struct SessionOptions {
   size_t context = 0;       // positions
   size_t max_batch = 512;   // tokens of one forward, at most the context
   bool all_logits = false;  // of every token of a batch instead of its last
+  KvType kv = KvType::F16;  // of keys and values
 };
+
+// The options with max_batch cut to the context. Throws ContextError (out of range).
+SessionOptions checked_options(SessionOptions options);
+
+// What a session with checked options asks of its executor.
+ExecutorLimits executor_limits(const SessionOptions& options, size_t threads) noexcept;
 
 class Session {
  public:
-  // Throws ContextError (options out of range), ResourceError, FormatError (rope angles).
+  // Throws ContextError (options out of range), ResourceError, FormatError (rope angles),
+  // UnsupportedError (a KV type that the heads do not fit).
   Session(std::shared_ptr<Model> model, const SessionOptions& options);
 
   // Appends the tokens. Throws ContextError (empty, more than max_batch, beyond the context, no
@@ -43,8 +51,9 @@ class Session {
   const float* logits() const noexcept { return executor_.logits(); }
   size_t logits_rows() const noexcept { return logits_rows_; }
 
+  KvType kv() const noexcept { return options_.kv; }
   size_t cache_bytes() const noexcept { return cache_.bytes(); }
-  size_t arena_bytes() const noexcept { return executor_.bytes(); }
+  const ExecutorLayout& buffers() const noexcept { return executor_.layout(); }
   size_t rope_bytes() const noexcept { return ropes_->bytes(); }
 
  private:

@@ -15,12 +15,14 @@ namespace {
 // Rough rates of one core, only to choose chunk sizes: what it streams, multiplies and attends.
 constexpr size_t kBytesPerNs = 20;
 constexpr size_t kMacsPerNs = 100;
-constexpr size_t kAttentionMacsPerNs = 8;
+constexpr size_t kAttentionMacsPerNs = 40;
 constexpr size_t kMinChunkNs = 3'000;
 constexpr size_t kMaxChunkNs = 20'000;
 constexpr size_t kChunksPerThread = 16;
+constexpr size_t kAttentionPiecesPerThread = 8;
 constexpr size_t kPanelsTogether = 8;
-constexpr size_t kTokensPerChunk = 32;  // embedding, rope, row selection
+constexpr size_t kTokensPerChunk = 32;                // embedding, rope, row selection
+constexpr size_t kLogitsPerChunk = 64 * kLogitBlock;  // two or three microseconds
 
 constexpr size_t ceil_div(size_t a, size_t b) noexcept { return (a + b - 1) / b; }
 
@@ -118,22 +120,28 @@ size_t LinearStep::chunks(const Batch& batch) const noexcept {
   return total;
 }
 
-void LinearStep::run(const Batch& batch, size_t chunk, size_t worker) const noexcept {
+LinearStep::Place LinearStep::place(const Batch& batch, size_t chunk) const noexcept {
   for (const LinearPart& part : parts) {
     const size_t panels = chunk_panels(part, batch);
     const size_t here = ceil_div(part.panels, panels);
-    if (chunk >= here) {
-      chunk -= here;
-      continue;
-    }
-    LinearArgs call = part.args;
-    call.T = batch.count(which);
-    call.scratch = batch.scratch_of(worker);
-    const size_t first = chunk * panels;
-    batch.kernels->linear[static_cast<size_t>(part.format)](call, first,
-                                                            std::min(first + panels, part.panels));
-    return;
+    if (chunk < here) return {&part, chunk * panels, std::min((chunk + 1) * panels, part.panels)};
+    chunk -= here;
   }
+  return {&parts.back(), parts.back().panels, parts.back().panels};
+}
+
+void LinearStep::run(const Batch& batch, size_t chunk, size_t worker) const noexcept {
+  const Place at = place(batch, chunk);
+  LinearArgs call = at.part->args;
+  call.T = batch.count(which);
+  call.scratch = batch.scratch_of(worker);
+  batch.kernels->linear[static_cast<size_t>(at.part->format)](call, at.first, at.end);
+}
+
+std::span<const uint8_t> LinearStep::weights(const Batch& batch, size_t chunk) const noexcept {
+  const Place at = place(batch, chunk);
+  const size_t bytes = at.part->panel_bytes;
+  return {at.part->args.panels + at.first * bytes, (at.part->panels - at.first) * bytes};
 }
 
 size_t RopeStoreStep::chunks(const Batch& batch) const noexcept { return token_chunks(batch.T); }
@@ -150,29 +158,81 @@ void RopeStoreStep::run(const Batch& batch, size_t chunk, size_t) const noexcept
   }
   KvStoreArgs call = store;
   call.positions = batch.positions;
-  batch.kernels->kv_store(call, range.begin, range.end);
+  batch.kernels->kv_store[static_cast<size_t>(kv)](call, range.begin, range.end);
 }
 
+namespace {
+
+// How attention over a batch is cut: heads x tiles x runs, and chunks per run.
+struct AttentionGrid {
+  size_t tile, tiles, first, chunks, run, runs;
+  bool small;  // not worth cutting
+
+  AttentionGrid(const AttentionArgs& args, const Batch& batch) noexcept {
+    const auto end = static_cast<size_t>(batch.positions[batch.T - 1]) + 1;
+    const auto begin = static_cast<size_t>(batch.positions[0]) + 1;
+    const size_t hidden = args.window != 0 && begin > args.window ? begin - args.window : 0;
+    const size_t macs = 2 * batch.T * (end - hidden) * args.H * args.D;
+    tile = attention_tile(args.H / args.G);
+    tiles = ceil_div(batch.T, tile);
+    first = hidden / kChunkPositions;
+    chunks = ceil_div(end, kChunkPositions) - first;
+    small = macs <= kMinChunkNs * kAttentionMacsPerNs;
+    const size_t pieces = args.G * tiles, wanted = batch.threads * kAttentionPiecesPerThread;
+    const bool split = !small && batch.part_chunks != 0 && batch.T <= kSplitTokens;
+    runs = split ? std::min(chunks, ceil_div(wanted, pieces)) : 1;
+    const size_t least = ceil_div(kMinChunkNs * kAttentionMacsPerNs, macs / (pieces * chunks) + 1);
+    run = std::max(ceil_div(chunks, runs), least);
+    runs = ceil_div(chunks, run);
+  }
+};
+
+}  // namespace
+
 size_t AttentionStep::chunks(const Batch& batch) const noexcept {
-  const auto last = static_cast<size_t>(batch.positions[batch.T - 1]) + 1;
-  const size_t seen = args.window == 0 ? last : std::min(last, args.window + batch.T);
-  const size_t macs = 2 * batch.T * seen * args.H * args.D;
-  if (macs <= kMinChunkNs * kAttentionMacsPerNs) return 1;
-  return args.G * ceil_div(batch.T, batch.kernels->attention_tile);
+  const AttentionGrid grid(args, batch);
+  return grid.small ? 1 : args.G * grid.tiles * grid.runs;
 }
 
 void AttentionStep::run(const Batch& batch, size_t chunk, size_t worker) const noexcept {
   AttentionArgs call = args;
   call.positions = batch.positions;
   call.scratch = batch.scratch_of(worker);
-  const size_t tile = batch.kernels->attention_tile;
-  const size_t tiles = ceil_div(batch.T, tile);
-  const bool whole = chunks(batch) == 1;
-  // The last tiles see the most positions: they go first, so that no thread ends on a long one.
-  for (size_t i = whole ? 0 : chunk; i < (whole ? args.G * tiles : chunk + 1); ++i) {
-    const size_t t0 = (tiles - 1 - i / args.G) * tile;
-    batch.kernels->attention(call, i % args.G, t0, std::min(t0 + tile, batch.T));
+  call.parts = batch.parts;
+  call.part_chunks = batch.part_chunks;
+  const AttentionGrid grid(args, batch);
+  // Heads one after another, so that the pages of one stay in the cache. The last tiles see the
+  // most positions: they go first, so that no thread ends on a long one.
+  const size_t pieces = args.G * grid.tiles * grid.runs;
+  for (size_t i = grid.small ? 0 : chunk; i < (grid.small ? pieces : chunk + 1); ++i) {
+    const size_t t0 = (grid.tiles - 1 - i / grid.runs % grid.tiles) * grid.tile;
+    const size_t chunk0 = grid.first + i % grid.runs * grid.run;
+    const AttentionCut cut{i / (grid.runs * grid.tiles),
+                           t0,
+                           std::min(t0 + grid.tile, batch.T),
+                           grid.runs == 1,
+                           chunk0,
+                           std::min(chunk0 + grid.run, grid.first + grid.chunks)};
+    batch.kernels->attention[static_cast<size_t>(kv)](call, cut);
   }
+}
+
+size_t AttentionMergeStep::chunks(const Batch& batch) const noexcept {
+  const AttentionGrid grid(args, batch);
+  if (grid.runs == 1) return 0;
+  const size_t rows = batch.T * args.H;
+  const size_t bytes = rows * grid.chunks * attention_part_floats(args.D) * sizeof(float);
+  return std::min(rows, std::max<size_t>(1, bytes / (kMinChunkNs * kBytesPerNs)));
+}
+
+void AttentionMergeStep::run(const Batch& batch, size_t chunk, size_t worker) const noexcept {
+  AttentionArgs call = args;
+  call.positions = batch.positions;
+  call.scratch = batch.scratch_of(worker);
+  call.parts = batch.parts;
+  call.part_chunks = batch.part_chunks;
+  const size_t rows = batch.T * args.H, pieces = chunks(batch);
+  batch.kernels->attention_merge(call, rows * chunk / pieces, rows * (chunk + 1) / pieces);
 }
 
 size_t SelectStep::chunks(const Batch& batch) const noexcept {
@@ -185,6 +245,16 @@ void SelectStep::run(const Batch& batch, size_t chunk, size_t) const noexcept {
   for (size_t i = range.begin; i < range.end; ++i) {
     std::memcpy(out + i * out_stride, x + (first + i) * x_stride, width * sizeof(float));
   }
+}
+
+size_t LogitBlocksStep::chunks(const Batch&) const noexcept { return ceil_div(V, kLogitsPerChunk); }
+
+void LogitBlocksStep::run(const Batch& batch, size_t chunk, size_t) const noexcept {
+  const size_t first = chunk * kLogitsPerChunk;
+  const size_t block = first / kLogitBlock;
+  const float* row = logits + (batch.logits_rows - 1) * V;
+  batch.kernels->logit_blocks(row + first, std::min(kLogitsPerChunk, V - first), best + block,
+                              sum + block);
 }
 
 }  // namespace gm

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <variant>
 #include <vector>
 
@@ -24,6 +25,8 @@ struct Batch {
   const int32_t* positions = nullptr;  // [T]
   uint8_t* scratch = nullptr;          // per worker: kernel scratch
   size_t scratch_stride = 0;           // bytes
+  float* parts = nullptr;              // attention's results of single chunks
+  size_t part_chunks = 0;              // chunks per row of them; 0: attention is not cut by chunks
   float* rows = nullptr;               // per worker: one f32 row
   size_t rows_stride = 0;              // floats
 
@@ -34,7 +37,7 @@ struct Batch {
   float* row_of(size_t worker) const noexcept { return rows + worker * rows_stride; }
 };
 
-// Every step: chunks(batch) > 0, and run(batch, chunk, worker) for each chunk below it.
+// Every step: run(batch, chunk, worker) for each chunk below chunks(batch).
 struct EmbedStep {
   DecodeRow decode;
   const uint8_t* table;
@@ -83,25 +86,45 @@ struct LinearStep {
 
   size_t chunks(const Batch& batch) const noexcept;
   void run(const Batch& batch, size_t chunk, size_t worker) const noexcept;
+  // The panels from the first one of a chunk to the end of its matrix.
+  std::span<const uint8_t> weights(const Batch& batch, size_t chunk) const noexcept;
 
  private:
+  struct Place {
+    const LinearPart* part;
+    size_t first, end;  // panels
+  };
+  Place place(const Batch& batch, size_t chunk) const noexcept;
   size_t chunk_panels(const LinearPart& part, const Batch& batch) const noexcept;
 };
 
 struct RopeStoreStep {
   RopeArgs q, k;  // cos_sin null: not rotated
   KvStoreArgs store;
+  KvType kv;
 
   size_t chunks(const Batch& batch) const noexcept;
   void run(const Batch& batch, size_t chunk, size_t worker) const noexcept;
 };
 
+// Cut by KV head and tile of tokens; where those are too few for the threads, which is decode, also
+// by runs of 256-position chunks, whose results the merge step combines in order.
 struct AttentionStep {
   AttentionArgs args;
+  KvType kv;
 
   size_t chunks(const Batch& batch) const noexcept;
   void run(const Batch& batch, size_t chunk, size_t worker) const noexcept;
 };
+
+struct AttentionMergeStep {
+  AttentionArgs args;
+
+  size_t chunks(const Batch& batch) const noexcept;  // 0: attention was not cut by chunks
+  void run(const Batch& batch, size_t chunk, size_t worker) const noexcept;
+};
+
+inline constexpr size_t kSplitTokens = 8;  // largest batch whose attention is cut by chunks
 
 struct SelectStep {
   const float* x;
@@ -113,7 +136,18 @@ struct SelectStep {
   void run(const Batch& batch, size_t chunk, size_t worker) const noexcept;
 };
 
+// What candidates() needs of the last row of logits, taken while the cores still have them.
+struct LogitBlocksStep {
+  const float* logits;  // [logits_rows, V]
+  size_t V;
+  float* best;  // [blocks of kLogitBlock]
+  float* sum;
+
+  size_t chunks(const Batch& batch) const noexcept;
+  void run(const Batch& batch, size_t chunk, size_t worker) const noexcept;
+};
+
 using Step = std::variant<EmbedStep, NormStep, QuantizeStep, SwigluStep, LinearStep, RopeStoreStep,
-                          AttentionStep, SelectStep>;
+                          AttentionStep, AttentionMergeStep, SelectStep, LogitBlocksStep>;
 
 }  // namespace gm

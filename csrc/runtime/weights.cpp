@@ -1,146 +1,170 @@
 // SPDX-License-Identifier: MIT
-// Sizes first (overflow-checked), then one allocation each for panels and vectors, then packing in
-// file order, so that a cold file is read as one stream.
+// One allocation each for panels and vectors, then packing in file order, so that a cold file is
+// read as one stream. Comparing a cache entry with its file is the same walk.
 #include "runtime/weights.h"
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
+#include <utility>
 
-#include "base/check.h"
 #include "base/error.h"
 #include "panels/panel.h"
-#include "plan/validate.h"
 
 namespace gm {
 namespace {
 
-// Source and panels of a segment are in memory at once: small beside the 64 MiB that a load may
-// need on top of the result, and large beside the cost of waking the threads.
-constexpr size_t kSegmentBytes = size_t{8} << 20;
-
-TensorFacts facts_of(const gguf::TensorInfo* tensor) {
-  TensorFacts facts;
-  if (tensor == nullptr) return facts;
-  facts.found = true;
-  facts.type_id = tensor->type.id;
-  for (uint32_t i = tensor->n_dims; i-- > 0;) facts.shape.push_back(tensor->dims[i]);
-  return facts;
-}
-
-struct PackJob {
-  const Weight* weight;
+struct Job {
+  const WeightPlace* weight;
   const uint8_t* source;  // row 0
-  uint8_t* panels;        // panel 0
+  uint8_t* panels;        // panel 0; only read by compare_chunks
   size_t end;             // panel after the segment
   std::atomic<size_t> next;
+  std::vector<std::vector<uint8_t>>* scratch;  // per worker: a panel
+  std::atomic<bool> differs{false};
 };
 
 void pack_chunks(void* context, size_t) noexcept {
-  auto& job = *static_cast<PackJob*>(context);
-  const Weight& w = *job.weight;
+  auto& job = *static_cast<Job*>(context);
+  const WeightPlace& w = *job.weight;
   for (size_t p; (p = job.next.fetch_add(1, std::memory_order_relaxed)) < job.end;) {
-    pack_panels(w.format, job.source, w.rows, w.K, job.panels, p, p + 1);
+    pack_panels(w.format(), job.source, w.rows(), w.K(), job.panels, p, p + 1);
   }
 }
 
-void add(uint64_t* total, uint64_t bytes) {
-  uint64_t aligned = 0;
-  if (!checked_align(bytes, kBufferAlign, &aligned) || !checked_add(*total, aligned, total)) {
-    throw ResourceError("[weights] The weights must fit into memory. Got more than 2^63 bytes.");
+void compare_chunks(void* context, size_t worker) noexcept {
+  auto& job = *static_cast<Job*>(context);
+  const WeightPlace& w = *job.weight;
+  uint8_t* panel = (*job.scratch)[worker].data();
+  const size_t bytes = panel_bytes(w.format(), w.K());
+  for (size_t p; (p = job.next.fetch_add(1, std::memory_order_relaxed)) < job.end;) {
+    const size_t row = p * kPanelRows;
+    pack_panels(w.format(), job.source + row * w.tensor->row_bytes(), w.rows() - row, w.K(), panel,
+                0, 1);
+    if (std::memcmp(panel, job.panels + p * bytes, bytes) != 0) job.differs = true;
   }
+}
+
+// The weights that have panels, in the order of the file.
+std::vector<const WeightPlace*> in_file_order(const WeightLayout& layout) {
+  std::vector<const WeightPlace*> order;
+  for (const WeightPlace& w : layout.places) {
+    if (w.use.panels) order.push_back(&w);
+  }
+  std::sort(order.begin(), order.end(), [](const WeightPlace* a, const WeightPlace* b) {
+    return std::pair(a->tensor->part, a->tensor->offset) <
+           std::pair(b->tensor->part, b->tensor->offset);
+  });
+  return order;
 }
 
 }  // namespace
 
 Weights::Weights(const Plan& plan, std::shared_ptr<const gguf::File> file, ThreadPool& pool,
-                 const Progress& progress)
-    : file_(std::move(file)), weights_(plan.weights.size()) {
-  std::vector<TensorFacts> facts;
-  for (const WeightSpec& spec : plan.weights) {
-    tensors_.push_back(file_->find(spec.name));
-    facts.push_back(facts_of(tensors_.back()));
+                 const Progress& progress, const std::string& cache)
+    : file_(std::move(file)), layout_(layout_weights(plan, *file_)), weights_(plan.weights.size()) {
+  read_vectors();
+  if (!cache.empty()) {
+    key_ = panel_key(layout_, *file_);
+    cache_ = {CacheState::Miss, entry_path(cache, key_), ""};
+    if (!find_cached(pool, progress)) entry_.reset();
   }
-  validate_weights(plan, facts, file_->part(0).path());
-  place(plan, weight_uses(plan));
-  pack(plan, pool, progress);
+  const uint8_t* base = nullptr;
+  if (entry_ != nullptr) {
+    base = entry_->panels();
+  } else {
+    panels_ = AlignedBuffer(layout_.panel_bytes, "the packed weights", true);
+    visit(Visit::Pack, panels_.data(), pool, progress);
+    base = panels_.data();
+  }
+  for (size_t i = 0; i < weights_.size(); ++i) {
+    const WeightPlace& place = layout_.places[i];
+    if (place.use.panels) weights_[i].panels = base + place.panel_offset;
+  }
 }
 
-void Weights::place(const Plan& plan, const std::vector<WeightUse>& uses) {
-  uint64_t panel_total = 0, vector_total = 0;
-  std::vector<uint64_t> panel_at(weights_.size()), vector_at(weights_.size());
+void Weights::read_vectors() {
+  vectors_ = AlignedBuffer(layout_.vector_bytes, "the norm weights");
   for (size_t i = 0; i < weights_.size(); ++i) {
-    const gguf::TensorInfo& tensor = *tensors_[i];
+    const WeightPlace& place = layout_.places[i];
+    const uint8_t* data = file_->bytes(*place.tensor).data();
     Weight& w = weights_[i];
-    w.format = tensor.type.format;
-    w.rows = tensor.rows();
-    w.K = tensor.cols();
-    w.row_bytes = tensor.row_bytes();
-    if (uses[i].rows) {
-      w.row_data = file_->bytes(tensor).data();
-      mapped_bytes_ += tensor.bytes;
-    }
-    panel_at[i] = panel_total;
-    vector_at[i] = vector_total;
-    if (uses[i].panels) add(&panel_total, packed_bytes(w.format, w.rows, w.K));
-    if (uses[i].vector) add(&vector_total, w.K * sizeof(float));
-  }
-  panels_ = AlignedBuffer(panel_total, "the packed weights", true);
-  vectors_ = AlignedBuffer(vector_total, "the norm weights");
-  for (size_t i = 0; i < weights_.size(); ++i) {
-    Weight& w = weights_[i];
-    if (uses[i].panels) w.panels = panels_.data() + panel_at[i];
-    if (!uses[i].vector) continue;
-    auto* values = reinterpret_cast<float*>(vectors_.data() + vector_at[i]);
-    decode_row(w.format)(file_->bytes(*tensors_[i]).data(), values, w.K);
+    w.format = place.format();
+    w.rows = place.rows();
+    w.K = place.K();
+    w.row_bytes = place.tensor->row_bytes();
+    if (place.use.rows) w.row_data = data;
+    if (!place.use.vector) continue;
+    auto* values = reinterpret_cast<float*>(vectors_.data() + place.vector_offset);
+    decode_row(w.format)(data, values, w.K);
     w.values = values;
   }
-  for (const Op& op : plan.ops) {
-    const auto streamed = [&](WeightId id) {
-      const Weight& w = weights_[id];
-      bytes_per_token_ += packed_bytes(w.format, w.rows, w.K);
-    };
-    if (const auto* linear = std::get_if<LinearOp>(&op)) {
-      for (const WeightId id : linear->weights) streamed(id);
-    }
-    if (const auto* logits = std::get_if<LogitsOp>(&op)) streamed(logits->weight);
-    if (const auto* norm = std::get_if<RmsNormOp>(&op))
-      bytes_per_token_ += weights_[norm->weight].K * sizeof(float);
-    if (const auto* embed = std::get_if<EmbedOp>(&op))
-      bytes_per_token_ += weights_[embed->weight].row_bytes;
-  }
 }
 
-void Weights::pack(const Plan& plan, ThreadPool& pool, const Progress& progress) {
-  std::vector<WeightId> order;
-  for (WeightId id = 0; id < plan.weights.size(); ++id) {
-    if (weights_[id].panels != nullptr) order.push_back(id);
+// Opens the entry; whether it holds the panels of this file, as far as panel_cache.h asks.
+bool Weights::find_cached(ThreadPool& pool, const Progress& progress) {
+  entry_ = PanelCacheEntry::open(cache_.path, &cache_.why);
+  if (entry_ == nullptr) return false;
+  cache_.why = "the entry was not used: it belongs to another file";
+  if (entry_->info().key != key_ || entry_->info().panel_bytes != layout_.panel_bytes) return false;
+  if (!sample_agrees(layout_, *file_, entry_->panels())) return false;
+  if (entry_->knows(source_stamp(*file_))) {
+    cache_.state = CacheState::Hit;
+  } else {
+    // Compare only reads.
+    if (!visit(Visit::Compare, const_cast<uint8_t*>(entry_->panels()), pool, progress))
+      return false;
+    entry_->learn(source_stamp(*file_));
+    cache_.state = CacheState::Compared;
   }
-  const auto place_in_file = [&](WeightId id) {
-    return std::pair(tensors_[id]->part, tensors_[id]->offset);
-  };
-  std::sort(order.begin(), order.end(),
-            [&](WeightId a, WeightId b) { return place_in_file(a) < place_in_file(b); });
+  cache_.why.clear();
+  if (progress) progress(layout_.panel_bytes, layout_.panel_bytes);
+  return true;
+}
+
+// Packs all panels, or compares them with the file: false at the first segment that differs.
+bool Weights::visit(Visit what, uint8_t* panels, ThreadPool& pool, const Progress& progress) {
+  const bool compare = what == Visit::Compare;
+  const std::vector<const WeightPlace*> order = in_file_order(layout_);
+  size_t largest = 0;
+  for (const WeightPlace* w : order) largest = std::max(largest, panel_bytes(w->format(), w->K()));
+  std::vector<std::vector<uint8_t>> scratch(compare ? pool.size() : 0,
+                                            std::vector<uint8_t>(largest));
+  const uint64_t total = layout_.panel_bytes;
   uint64_t done = 0;
-  if (progress) progress(done, panels_.size());
-  for (const WeightId id : order) {
-    const Weight& w = weights_[id];
-    const gguf::TensorInfo& tensor = *tensors_[id];
+  if (progress) progress(done, total);
+  for (const WeightPlace* w : order) {
+    const gguf::TensorInfo& tensor = *w->tensor;
     const MappedFile& part = file_->part(tensor.part);
-    const size_t panels = (w.rows + kPanelRows - 1) / kPanelRows;
-    const size_t bytes = gm::panel_bytes(w.format, w.K);
-    const size_t step = std::max<size_t>(kSegmentBytes / bytes, 1);
-    uint8_t* target = panels_.data() + (w.panels - panels_.data());
-    for (size_t first = 0; first < panels; first += step) {
-      const size_t end = std::min(first + step, panels);
-      PackJob job{&w, file_->bytes(tensor).data(), target, end, {first}};
-      pool.run(pack_chunks, &job);
+    const size_t bytes = panel_bytes(w->format(), w->K());
+    const size_t step = segment_panels(*w);
+    for (size_t first = 0; first < w->panels(); first += step) {
+      const size_t end = std::min(first + step, w->panels());
+      Job job{w, file_->bytes(tensor).data(), panels + w->panel_offset, end, {first}, &scratch};
+      pool.run(compare ? compare_chunks : pack_chunks, &job);
+      if (job.differs) return false;
       // From the start of the tensor: the page that two segments share goes with the second.
-      part.drop(tensor.offset, std::min<uint64_t>(end * kPanelRows * w.row_bytes, tensor.bytes));
+      part.drop(tensor.offset,
+                std::min<uint64_t>(end * kPanelRows * w->tensor->row_bytes(), tensor.bytes));
       done += (end - first) * bytes;
-      if (progress) progress(std::min<uint64_t>(done, panels_.size()), panels_.size());
+      if (progress) progress(std::min(done, total), total);
     }
   }
-  if (progress && done < panels_.size()) progress(panels_.size(), panels_.size());
+  if (progress && done < total) progress(total, total);
+  return true;
+}
+
+std::unique_ptr<PanelCacheWriter> Weights::cache_writer() const {
+  if (cache_.state != CacheState::Miss)
+    throw ResourceError("[cache] An entry is written after a miss only.");
+  for (size_t i = 0; i < file_->part_count(); ++i) {
+    const MappedFile& part = file_->part(i);
+    if (part.identity() != MappedFile::identity_of(part.path()))
+      throw ResourceError("[" + part.path() + "] the file changed while it was loaded.");
+  }
+  const PanelCacheInfo info{key_, layout_.panel_bytes, 0, file_->part(0).path()};
+  return std::make_unique<PanelCacheWriter>(cache_.path, info, source_stamp(*file_),
+                                            std::span(panels_.data(), panels_.size()));
 }
 
 }  // namespace gm

@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: MIT
 // The weights as the kernels read them. Linear weights are packed into panels in anonymous memory,
 // all threads working through one segment at a time, and the pages of the file are let go segment
-// by segment: at no time are two copies of the model in memory. Rows (embeddings) stay in the
-// file's map; vectors (norms, rope factors) become f32.
+// by segment: at no time are two copies of the model in memory. Or they come ready from the panel
+// cache, mapped and shared. Rows (embeddings) stay in the file's map; vectors (norms, rope factors)
+// become f32.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "base/aligned_buffer.h"
 #include "base/thread_pool.h"
 #include "gguf/file.h"
 #include "plan/plan.h"
+#include "runtime/cached_panels.h"
+#include "runtime/weight_layout.h"
 
 namespace gm {
 
@@ -32,27 +37,33 @@ using Progress = std::function<void(uint64_t done_bytes, uint64_t total_bytes)>;
 
 class Weights {
  public:
-  // Throws ShapeError, UnsupportedError (validate_weights) and ResourceError.
+  // cache: the folder of the panel cache, or empty. Throws what layout_weights throws, and
+  // ResourceError.
   Weights(const Plan& plan, std::shared_ptr<const gguf::File> file, ThreadPool& pool,
-          const Progress& progress);
+          const Progress& progress, const std::string& cache);
 
   const Weight& operator[](WeightId id) const noexcept { return weights_[id]; }
-  uint64_t panel_bytes() const noexcept { return panels_.size(); }
-  uint64_t mapped_bytes() const noexcept { return mapped_bytes_; }
-  uint64_t vector_bytes() const noexcept { return vectors_.size(); }
-  uint64_t bytes_per_token() const noexcept { return bytes_per_token_; }
+  const WeightLayout& layout() const noexcept { return layout_; }
+  const CacheOutcome& cache() const noexcept { return cache_; }
+  // The writer of this model's entry after a miss; it reads these weights. Throws ResourceError,
+  // also when the file has changed since it was opened.
+  std::unique_ptr<PanelCacheWriter> cache_writer() const;
 
  private:
-  void place(const Plan& plan, const std::vector<WeightUse>& uses);
-  void pack(const Plan& plan, ThreadPool& pool, const Progress& progress);
+  enum class Visit : uint8_t { Pack, Compare };
+
+  void read_vectors();
+  bool find_cached(ThreadPool& pool, const Progress& progress);
+  bool visit(Visit what, uint8_t* panels, ThreadPool& pool, const Progress& progress);
 
   std::shared_ptr<const gguf::File> file_;
-  std::vector<const gguf::TensorInfo*> tensors_;  // by WeightId
+  WeightLayout layout_;
   std::vector<Weight> weights_;
-  AlignedBuffer panels_;
+  AlignedBuffer panels_;                    // or
+  std::unique_ptr<PanelCacheEntry> entry_;  // of the cache
   AlignedBuffer vectors_;
-  uint64_t mapped_bytes_ = 0;
-  uint64_t bytes_per_token_ = 0;
+  CacheOutcome cache_;
+  uint64_t key_ = 0;
 };
 
 }  // namespace gm

@@ -12,14 +12,15 @@
 
 #define GM_SCALAR
 
-namespace gm::scalar {
+namespace gm::GM_ISA {
 namespace {
 
-inline constexpr int kS8Bias = 0;  // dot_s8 takes signed weights as they are
 inline constexpr size_t kMaxTile = 4;
-inline constexpr size_t kDirectTokens = 0;  // up to here weights are expanded in registers
-inline constexpr int kPanelPair = 1;        // panels that share a broadcast activation in prefill
+inline constexpr size_t kTokenMajorTile = 0;  // see amx_int8.h
+inline constexpr size_t kDirectTokens = 0;    // up to here weights are expanded in registers
+inline constexpr int kPanelPair = 1;          // panels that share a broadcast activation in prefill
 inline constexpr size_t kAttentionRows = 2;
+inline constexpr int kStepProducts = 4;  // products that dot_step adds to a lane of its result
 
 struct F32x16 {
   float v[16];
@@ -139,6 +140,11 @@ inline I32x16 i_shl(I32x16 a) {
   GM_LANES a.v[i] = static_cast<int32_t>(static_cast<uint32_t>(a.v[i]) << n);
   return a;
 }
+template <int n>
+inline I32x16 i_shr(I32x16 a) {  // rounds down
+  GM_LANES a.v[i] >>= n;
+  return a;
+}
 inline I32x16 i_load_u8(const uint8_t* p) {  // 16 bytes, zero extended
   I32x16 r;
   GM_LANES r.v[i] = p[i];
@@ -149,6 +155,13 @@ inline I32x16 i_load_s8(const uint8_t* p) {
   GM_LANES r.v[i] = static_cast<int8_t>(p[i]);
   return r;
 }
+inline I32x16 i_load_s8_pairs(const uint8_t* p) {  // lane i: the int16 pair (p[2 i], p[2 i + 1])
+  I32x16 r;
+  GM_LANES r.v[i] =
+      static_cast<int32_t>((static_cast<uint32_t>(static_cast<int8_t>(p[2 * i])) & 0xffffu) |
+                           (static_cast<uint32_t>(static_cast<int8_t>(p[2 * i + 1])) << 16));
+  return r;
+}
 inline void i_store_s8(int8_t* p, I32x16 a) {  // the low byte of each lane
   GM_LANES p[i] = static_cast<int8_t>(a.v[i] & 0xff);
 }
@@ -156,6 +169,16 @@ inline void i_store_s8(int8_t* p, I32x16 a) {  // the low byte of each lane
 inline I32x16 i_pair16(I32x16 a, I32x16 b) {
   GM_LANES a.v[i] = static_cast<int32_t>((static_cast<uint32_t>(a.v[i]) & 0xffffu) |
                                          (static_cast<uint32_t>(b.v[i]) << 16));
+  return a;
+}
+
+// The pair (low or high half of a, 0).
+inline I32x16 i_low16(I32x16 a) {
+  GM_LANES a.v[i] &= 0xffff;
+  return a;
+}
+inline I32x16 i_high16(I32x16 a) {
+  GM_LANES a.v[i] = static_cast<int32_t>(static_cast<uint32_t>(a.v[i]) >> 16);
   return a;
 }
 
@@ -178,6 +201,10 @@ inline Bytes64 b_or_and(Bytes64 a, Bytes64 b, Bytes64 mask) {  // a | (b & mask)
   for (int i = 0; i < 64; ++i) a.v[i] |= b.v[i] & mask.v[i];
   return a;
 }
+inline Bytes64 b_xor(Bytes64 a, Bytes64 b) {
+  for (int i = 0; i < 64; ++i) a.v[i] ^= b.v[i];
+  return a;
+}
 inline Bytes64 b_sub(Bytes64 a, Bytes64 b) {
   for (int i = 0; i < 64; ++i) a.v[i] = static_cast<uint8_t>(a.v[i] - b.v[i]);
   return a;
@@ -192,15 +219,23 @@ inline Bytes64 b_shl(Bytes64 a) {
   for (int i = 0; i < 64; ++i) a.v[i] = static_cast<uint8_t>(a.v[i] << n);
   return a;
 }
+inline Bytes64 b_lookup16(const uint8_t* table, Bytes64 codes) {  // table[code], codes < 16
+  Bytes64 r;
+  for (int i = 0; i < 64; ++i) r.v[i] = table[codes.v[i]];
+  return r;
+}
 
-// acc + the dot of 4 unsigned weights (< 64) with 4 signed activations, per lane.
-inline I32x16 dot_u8(I32x16 acc, Bytes64 w, I32x16 a) {
+// Adds the products of unsigned weights and signed activations to the lanes of a dot product: 4 to
+// an int32 lane, or where kStepProducts is 2, 2 to an int16 lane, which may hold 32,767 at most.
+inline I32x16 dot_step(I32x16 acc, Bytes64 w, I32x16 a) {
   int8_t x[64];
   std::memcpy(x, a.v, 64);
   GM_LANES for (int b = 0; b < 4; ++b) acc.v[i] += w.v[4 * i + b] * x[4 * i + b];
   return acc;
 }
-// Prepares signed weights for dot_s8; the sum comes out with kS8Bias * sum(a) too much.
+// acc + the dot of 4 signed bytes with 4 signed activations per lane. w has gone through
+// s8_operand; the result is kS8Bias times the sum of the activations too large.
+inline constexpr int kS8Bias = 0;
 inline Bytes64 s8_operand(Bytes64 w) { return w; }
 inline I32x16 dot_s8(I32x16 acc, Bytes64 w, I32x16 a) {
   int8_t x[64];
@@ -209,6 +244,22 @@ inline I32x16 dot_s8(I32x16 acc, Bytes64 w, I32x16 a) {
       static_cast<int8_t>(w.v[4 * i + b]) * x[4 * i + b];
   return acc;
 }
+// The signed bytes 4 i and 4 i + 2 (even), or 4 i + 1 and 4 i + 3 (odd), as the int16 pair of lane
+// i.
+inline I32x16 i_even_s8(Bytes64 x) {
+  I32x16 r;
+  GM_LANES r.v[i] =
+      static_cast<int32_t>((static_cast<uint32_t>(static_cast<int8_t>(x.v[4 * i])) & 0xffffu) |
+                           (static_cast<uint32_t>(static_cast<int8_t>(x.v[4 * i + 2])) << 16));
+  return r;
+}
+inline I32x16 i_odd_s8(Bytes64 x) {
+  I32x16 r;
+  GM_LANES r.v[i] =
+      static_cast<int32_t>((static_cast<uint32_t>(static_cast<int8_t>(x.v[4 * i + 1])) & 0xffffu) |
+                           (static_cast<uint32_t>(static_cast<int8_t>(x.v[4 * i + 3])) << 16));
+  return r;
+}
 // acc + the dot of two int16 pairs per lane.
 inline I32x16 dot_s16(I32x16 acc, I32x16 a, I32x16 b) {
   GM_LANES acc.v[i] +=
@@ -216,6 +267,9 @@ inline I32x16 dot_s16(I32x16 acc, I32x16 a, I32x16 b) {
       (a.v[i] >> 16) * (b.v[i] >> 16);
   return acc;
 }
+// The operand of dot_s16 that multiplies a dot product of int16 size by a scale of int16 size. A
+// negative scale comes as a pair with 0: there is the sign of the dot product.
+inline I32x16 fold_scale(I32x16 s) { return s; }
 
 // The fixed tree: 16 lanes -> 8 -> 4 -> 2 -> 1, upper half onto lower half.
 inline float f_reduce_add(F32x16 a) {
@@ -232,4 +286,4 @@ inline float f_reduce_max(F32x16 a) {
 #undef GM_LANES
 
 }  // namespace
-}  // namespace gm::scalar
+}  // namespace gm::GM_ISA

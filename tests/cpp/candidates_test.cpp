@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The best n against a stable sort, for sizes around the block borders and rows full of ties, NaN
-// and infinities; logsumexp against long double.
+// and infinities; logsumexp against long double; both the same bits on every ISA level.
 #include "runtime/candidates.h"
 
 #include <algorithm>
@@ -11,11 +11,19 @@
 #include <random>
 
 #include "check.h"
+#include "levels.h"
 
 namespace {
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+gm::Candidates best(const gm::KernelTable& kernels, const std::vector<float>& row, size_t n) {
+  const size_t blocks = gm::logit_blocks(row.size());
+  std::vector<float> maxima(blocks), sums(blocks);
+  kernels.logit_blocks(row.data(), row.size(), maxima.data(), sums.data());
+  return gm::best_candidates(kernels, {row.data(), row.size(), maxima.data(), sums.data()}, n);
+}
 
 void check_against_sort(const std::vector<float>& row, size_t n) {
   std::vector<int32_t> order(row.size());
@@ -27,8 +35,14 @@ void check_against_sort(const std::vector<float>& row, size_t n) {
   std::stable_sort(order.begin(), order.end(),
                    [&](int32_t a, int32_t b) { return key(a) < key(b); });
   order.resize(std::min(n, row.size()));
-  const gm::Candidates got = gm::best_candidates(row.data(), row.size(), n);
-  CHECK(got.ids == order);
+  std::vector<gm::Candidates> all;
+  for (const gm::KernelTable* kernels : gm::test::levels()) all.push_back(best(*kernels, row, n));
+  const gm::Candidates& got = all[0];
+  for (const gm::Candidates& other : all) {
+    CHECK(other.ids == order);
+    CHECK(gm::test::same_bits(other.logits, got.logits));
+    CHECK(std::memcmp(&other.logsumexp, &got.logsumexp, sizeof got.logsumexp) == 0);
+  }
   for (size_t i = 0; i < order.size() && i < got.logits.size(); ++i)
     CHECK(std::memcmp(&got.logits[i], &row[static_cast<size_t>(order[i])], 4) == 0);
 
@@ -86,7 +100,8 @@ GM_TEST(nan_and_infinities) {
   check_against_sort(std::vector<float>(130, -kInf), 7);
   check_against_sort(std::vector<float>(130, kInf), 7);
   const std::vector<float> nans(130, kNan);
-  CHECK_EQ(gm::best_candidates(nans.data(), nans.size(), 3).ids.size(), 3u);
+  for (const gm::KernelTable* kernels : gm::test::levels())
+    CHECK_EQ(best(*kernels, nans, 3).ids.size(), 3u);
 }
 
 GM_TEST(logits_of_any_size) {

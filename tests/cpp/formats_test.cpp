@@ -33,8 +33,13 @@ double error_budget(Format format) {
     case Format::Q6_K:
       return 1.2 / 32;
     case Format::Q5_0:
+    case Format::Q5_1:
     case Format::Q5_K:
       return 1.2 / 16;
+    case Format::Q3_K:
+      return 1.2 / 4;
+    case Format::Q2_K:
+      return 1.2 / 3;
     default:
       return 1.2 / 8;
   }
@@ -113,6 +118,17 @@ GM_TEST(any_bits_decode) {
     std::vector<float> out(64 * 256);
     gm::decode_row(format)(bytes.data() + 1, out.data(), out.size());
     CHECK(std::any_of(out.begin(), out.end(), [](float x) { return x != 0.0f; }));
+  }
+}
+
+// Exact powers of two from the least to the largest exponent; 2^-128 and 2^-127 are denormal.
+GM_TEST(mxfp4_scales_are_exact) {
+  uint8_t block[17] = {0, 1};  // the first value has code 1: the scale itself
+  for (int e = 0; e < 256; ++e) {
+    block[0] = static_cast<uint8_t>(e);
+    float out[32];
+    gm::decode_row(Format::MXFP4)(block, out, 32);
+    CHECK_EQ(out[0], static_cast<float>(std::ldexp(1.0, e - 128)));
   }
 }
 

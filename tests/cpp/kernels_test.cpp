@@ -26,8 +26,47 @@ using gm::test::kInputs;
 using gm::test::levels;
 using gm::test::same_bits;
 
-// Blocks whose codes and sub-block scales are random or all ones; f16 scales finite, of the kind
-// that `input` asks for.
+// Where a block of the format has its f16 scales.
+std::vector<size_t> scale_offsets(Format format) {
+  switch (format) {
+    case Format::MXFP4:
+      return {};
+    case Format::Q2_K:
+      return {80, 82};
+    case Format::Q3_K:
+      return {108};
+    case Format::Q6_K:
+      return {208};
+    case Format::Q4_1:
+    case Format::Q5_1:
+    case Format::Q4_K:
+    case Format::Q5_K:
+      return {0, 2};
+    default:
+      return {0};
+  }
+}
+
+uint16_t f16_scale(Input input, std::mt19937& rng) {
+  uint16_t d = static_cast<uint16_t>(0x2000 + rng() % 0x400);
+  if (input == Input::Zero) d = 0;
+  if (input == Input::Largest) d = 0x7bff;  // 65504
+  if (input == Input::Denormal) d = static_cast<uint16_t>(1 + rng() % 3);
+  if (input == Input::Mixed && rng() % 2 == 0) d |= 0x8000;
+  return d;
+}
+
+// An E8M0 scale: 0 and 1 are denormal; the products of 190 stay finite.
+uint8_t e8m0_scale(Input input, std::mt19937& rng) {
+  if (input == Input::Zero) return 0;
+  if (input == Input::Largest) return 190;
+  if (input == Input::Denormal) return static_cast<uint8_t>(rng() % 4);
+  if (input == Input::Mixed && rng() % 2 == 0) return static_cast<uint8_t>(rng() % 4);
+  return static_cast<uint8_t>(118 + rng() % 12);
+}
+
+// Blocks whose codes and sub-block scales are random, or, block by block, all ones or all zeros
+// (the ends of every table and scale); scales finite, of the kind that `input` asks for.
 std::vector<uint8_t> weight_rows(Format format, size_t rows, size_t K, Input input,
                                  std::mt19937& rng) {
   const gm::TypeInfo info = gm::type_info(format);
@@ -38,19 +77,17 @@ std::vector<uint8_t> weight_rows(Format format, size_t rows, size_t K, Input inp
     gm::encode_row(format)(x.data(), bytes.data(), x.size());
     return bytes;
   }
-  for (uint8_t& byte : bytes) byte = input == Input::Largest ? 0xff : static_cast<uint8_t>(rng());
-  const auto put_scale = [&](size_t at) {
-    uint16_t d = static_cast<uint16_t>(0x2000 + rng() % 0x400);
-    if (input == Input::Zero) d = 0;
-    if (input == Input::Largest) d = 0x7bff;  // 65504
-    if (input == Input::Denormal) d = static_cast<uint16_t>(1 + rng() % 3);
-    if (input == Input::Mixed && rng() % 2 == 0) d |= 0x8000;
-    std::memcpy(bytes.data() + at, &d, 2);
-  };
+  const bool ends = input == Input::Largest || input == Input::OneSign;
   for (size_t b = 0; b < blocks; ++b) {
-    const size_t block = b * info.block_bytes;
-    put_scale(block + (format == Format::Q6_K ? 208 : 0));
-    if (format == Format::Q4_K || format == Format::Q5_K) put_scale(block + 2);
+    uint8_t* block = bytes.data() + b * info.block_bytes;
+    const uint8_t end = rng() % 2 == 0 ? 0xff : 0;
+    for (size_t i = 0; i < info.block_bytes; ++i)
+      block[i] = ends ? end : static_cast<uint8_t>(rng());
+    for (const size_t at : scale_offsets(format)) {
+      const uint16_t d = f16_scale(input, rng);
+      std::memcpy(block + at, &d, 2);
+    }
+    if (format == Format::MXFP4) block[0] = e8m0_scale(input, rng);
   }
   return bytes;
 }
@@ -86,8 +123,8 @@ struct Problem {
     Aligned scratch(kernels.linear_scratch_bytes(T));
     const gm::LinearArgs args{panels.data(), rows,   K,          act.data(),    T,
                               out.data(),    stride, accumulate, scratch.data()};
-    for (size_t p = 0; p < panel_count(); ++p)
-      kernels.linear[static_cast<size_t>(format)](args, p, p + 1);
+    for (size_t p = 0; p < panel_count(); p += 2)  // two that share activations, and one alone
+      kernels.linear[static_cast<size_t>(format)](args, p, std::min(p + 2, panel_count()));
     return out;
   }
 };
@@ -103,8 +140,8 @@ GM_TEST(linear_is_the_same_on_every_level) {
   for (size_t f = 0; f < gm::kFormatCount; ++f) {
     for (const Input input : kInputs) {
       const Format format = static_cast<Format>(f);
-      const Problem problem(format, 37, some_K(format, 2), 31, input, static_cast<uint32_t>(f));
-      for (const size_t T : {1u, 2u, 3u, 4u, 5u, 8u, 13u, 31u}) {
+      const Problem problem(format, 37, some_K(format, 2), 53, input, static_cast<uint32_t>(f));
+      for (const size_t T : {1u, 2u, 3u, 4u, 5u, 8u, 13u, 31u, 53u}) {
         const std::vector<float> expected = problem.run(*levels()[0], T, T % 2 == 1);
         for (const KernelTable* level : levels()) {
           if (same_bits(problem.run(*level, T, T % 2 == 1), expected)) continue;
@@ -185,6 +222,9 @@ GM_TEST(quantized_values_are_nearest) {
             CHECK(std::fabs(x) <= 1e-30f);
         }
         CHECK_EQ(static_cast<int32_t>(block[8]), -128 * sum);
+        float scaled_sum;
+        std::memcpy(&scaled_sum, block + 10, 4);
+        CHECK_EQ(scaled_sum, d * static_cast<float>(sum));
       }
     }
   }
@@ -264,7 +304,8 @@ GM_TEST(rope_is_the_same_on_every_level) {
 GM_TEST(burn_and_stream_do_their_work) {
   for (const KernelTable* level : levels()) {
     uint32_t sink = 0;
-    CHECK(level->int8_burn(10, &sink) % 640 == 0);
+    CHECK(level->int8_burn(10, &sink) >= 640);
+    CHECK(level->float_burn(10, &sink) >= 160);
     CHECK(sink != 0);
     std::vector<uint8_t> data(1024, 0);
     const uint32_t before = level->read_stream(data.data(), data.size());

@@ -35,8 +35,8 @@ struct Aligned {
   }
 };
 
-enum class Input { Random, Zero, Largest, Denormal, OneSpike, Mixed };
-constexpr Input kInputs[] = {Input::Random,   Input::Zero,     Input::Largest,
+enum class Input { Random, Zero, Largest, OneSign, Denormal, OneSpike, Mixed };
+constexpr Input kInputs[] = {Input::Random,   Input::Zero,     Input::Largest, Input::OneSign,
                              Input::Denormal, Input::OneSpike, Input::Mixed};
 
 inline std::vector<float> activations(Input input, size_t n, std::mt19937& rng) {
@@ -53,6 +53,9 @@ inline std::vector<float> activations(Input input, size_t n, std::mt19937& rng) 
         break;
       case Input::Largest:  // every quantized activation is +-127
         x[i] = rng() % 2 == 0 ? 1e4f : -1e4f;
+        break;
+      case Input::OneSign:  // 256 times 127, then 256 times -127: the largest sums
+        x[i] = i / 256 % 2 == 0 ? 1e4f : -1e4f;
         break;
       case Input::Denormal:
         x[i] = uniform(rng) * 1e-41f;

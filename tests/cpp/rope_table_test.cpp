@@ -66,20 +66,6 @@ GM_TEST(exp_and_log) {
   CHECK_EQ(gm::portable_exp(0.0), 1.0);
 }
 
-GM_TEST(exp_of_negative_floats) {
-  std::mt19937 random(3);
-  std::uniform_real_distribution<float> exponents(-87, 0);
-  for (int i = 0; i < 100000; ++i) {
-    const float x = exponents(random);
-    CHECK(std::abs(static_cast<double>(gm::exp_negative(x)) / std::exp(static_cast<double>(x)) -
-                   1) < 1.2e-7);
-  }
-  CHECK_EQ(gm::exp_negative(0.0f), 1.0f);
-  CHECK_EQ(gm::exp_negative(-88.0f), 0.0f);
-  CHECK_EQ(gm::exp_negative(-INFINITY), 0.0f);
-  CHECK_EQ(gm::exp_negative(NAN), 0.0f);
-}
-
 GM_TEST(rope_tables_are_rounded_right) {
   CHECK(worst_entry({10000.0, 1.0, 128, gm::kNone}, nullptr, 4096) <= 1.001);
   CHECK(worst_entry({500000.0, 1.0, 64, gm::kNone}, nullptr, 131072) <= 1.001);

@@ -30,7 +30,7 @@ uint32_t chunks_of(uint32_t step) { return 2 + step % 7; }
 
 struct Walk {
   gm::ThreadPool* pool;
-  gm::StepGate gate = {};
+  gm::StepGate gate{pool->size()};
   uint32_t step = 0;                  // plain: written by the thread that opens a step
   std::vector<uint32_t> before = {};  // by step and chunk: what the step before left; plain
   std::vector<uint32_t> now = {};
@@ -46,10 +46,10 @@ void run_step_chunk(Walk& w, uint32_t chunk) {
   w.now[chunk] = w.step;
 }
 
-void walk(void* context, size_t) noexcept {
+void walk(void* context, size_t worker) noexcept {
   auto& w = *static_cast<Walk*>(context);
   for (uint32_t chunk, phase;;) {
-    const auto turn = w.gate.take(&chunk, &phase);
+    const auto turn = w.gate.take(worker, &chunk, &phase);
     if (turn == gm::StepGate::Turn::End) return;
     if (turn == gm::StepGate::Turn::Wait) {
       w.pool->wait_while(w.gate.phase(), phase);

@@ -33,8 +33,11 @@ class Root {
             std::to_string(core) + "," + std::to_string(core + count / 2));
     }
   }
+  gm::CpuTopology topology(const std::vector<int>& cpus) const {
+    return gm::read_topology(cpus, path_.string() + "/");
+  }
   gm::ThreadAdvice advise(const std::vector<int>& cpus) const {
-    return gm::advise_threads(cpus, path_.string() + "/");
+    return gm::advise_threads(topology(cpus));
   }
 
  private:
@@ -103,8 +106,39 @@ GM_TEST(cgroup_v1_quota) {
   CHECK_EQ(root.advise({0, 1, 2, 3}).count, 3u);
 }
 
+GM_TEST(sockets_cores_and_threads) {
+  const Root root;
+  root.hyperthreads(8);
+  root.write("sys/devices/system/cpu/online", "0-7");
+  for (int i = 0; i < 8; ++i)
+    root.write("sys/devices/system/cpu/cpu" + std::to_string(i) + "/topology/physical_package_id",
+               i % 4 < 2 ? "0" : "1");
+  root.write("sys/devices/cpu_core/cpus", "0-1,4-5");
+  root.write("sys/devices/cpu_atom/cpus", "2-3,6-7");
+  root.write("proc/self/cgroup", "0::/a");
+  root.write("sys/fs/cgroup/a/cpu.max", "150000 100000");
+  const gm::CpuTopology all = root.topology({0, 1, 2, 3, 4, 5, 6, 7});
+  CHECK_EQ(all.online, 8u);
+  CHECK_EQ(all.sockets, 2u);
+  CHECK_EQ(all.cores, 4u);
+  CHECK_EQ(all.performance_cores, 2u);
+  CHECK_EQ(all.threads_per_core, 2u);
+  CHECK(all.quota == 1.5);
+  const gm::CpuTopology one = root.topology({0, 4});
+  CHECK_EQ(one.online, 8u);
+  CHECK_EQ(one.sockets, 1u);
+  CHECK_EQ(one.cores, 1u);
+}
+
 GM_TEST(nothing_can_be_read) {
   const Root root;
+  const gm::CpuTopology blank = root.topology({0, 1, 2});
+  CHECK_EQ(blank.online, 0u);
+  CHECK_EQ(blank.sockets, 0u);
+  CHECK_EQ(blank.cores, 3u);
+  CHECK_EQ(blank.performance_cores, 3u);
+  CHECK_EQ(blank.threads_per_core, 1u);
+  CHECK(blank.quota == 0);
   CHECK_EQ(root.advise({0, 1, 2}).count, 3u);
   CHECK_EQ(root.advise({}).count, 1u);
   CHECK(gm::default_threads().count >= 1);

@@ -14,6 +14,9 @@ from random_llama import Tiny, forward, read
 from gristmill import _core
 from gristmill.architectures import build_plan
 from gristmill.gguf import File
+from make_model import random_model
+from shapes import Shape
+from type_mix import FILE_TYPES
 
 MakeFile = Callable[[Tiny], Path]
 BIG = Tiny(dim=256, ffn=512, heads=6, kv_heads=3, head_dim=32, vocab=333, layers=2, context=1024,
@@ -78,7 +81,7 @@ def test_more_than_one_attention_chunk(tiny: MakeFile) -> None:
     assert np.abs(got - expected).max() < 2e-3
 
 
-@pytest.mark.parametrize("kind", ["F16", "BF16", "Q8_0", "Q5_0", "Q4_0"])
+@pytest.mark.parametrize("kind", ["F16", "BF16", "Q8_0", "Q5_0", "Q4_0", "Q5_1", "Q4_1"])
 def test_quantized_weights_agree_loosely(tiny: MakeFile, kind: str) -> None:
     """Activations are INT8 (or exact for F16, BF16): errors are a small part of the logits."""
     shape = Tiny(dim=256, ffn=512, head_dim=32, heads=8, kv_heads=4, vocab=500, weights=kind)
@@ -88,6 +91,20 @@ def test_quantized_weights_agree_loosely(tiny: MakeFile, kind: str) -> None:
     expected = forward(read(path), shape, tokens)
     error = np.sqrt(((got - expected) ** 2).mean()) / expected.std()
     assert error < (1e-3 if kind in {"F16", "BF16"} else 0.03)
+
+
+@pytest.mark.parametrize("file_type", sorted(FILE_TYPES))
+def test_every_file_type_agrees_loosely(tmp_path: Path, file_type: str) -> None:
+    """Every block format in every place, without an encoder: the blocks are random."""
+    shape = Tiny(dim=256, ffn=512, head_dim=32, heads=8, kv_heads=2, vocab=403)
+    path = tmp_path / "blocks.gguf"
+    sizes = Shape(dim=256, ffn=512, layers=2, heads=8, kv_heads=2, vocab=403, context=256)
+    random_model(path, sizes, file_type, seed=6)
+    tokens = tokens_of(shape, 25)
+    got = all_logits(load(path), tokens, [25])
+    expected = forward(read(path), shape, tokens)
+    error = np.sqrt(((got - expected) ** 2).mean()) / expected.std()
+    assert error < (1e-3 if file_type in {"F32", "F16", "BF16"} else 0.05)
 
 
 def test_a_group_of_mixed_formats(tiny: MakeFile) -> None:

@@ -85,6 +85,21 @@ def test_max_batch_is_at_most_the_context(model: _core.Model) -> None:
         session.forward([1])
 
 
+def test_quantized_caches_need_whole_blocks(tiny: MakeFile) -> None:
+    for head_dim, fits in ((16, False), (48, False), (32, True), (96, True)):
+        file = File(tiny(Tiny(head_dim=head_dim)))
+        model = _core.Model(file.core, build_plan(file).to_dict(), 1)
+        assert _core.Session(model, 8).kv == "f16"
+        for kv in ("q8_0", "q4_0"):
+            if fits:
+                assert _core.Session(model, 8, kv=kv).kv == kv
+                continue
+            with pytest.raises(UnsupportedError, match=f"{kv}.*32.*Got {head_dim} in layer 0"):
+                _core.Session(model, 8, kv=kv)
+        with pytest.raises(UnsupportedError, match="f16, q8_0, q4_0.*q5_1"):
+            _core.Session(model, 8, kv="q5_1")
+
+
 def test_truncate_has_bounds(model: _core.Model) -> None:
     session = _core.Session(model, 32)
     session.forward([1, 2, 3])
@@ -165,16 +180,34 @@ def test_a_forked_child_is_refused(model: _core.Model) -> None:
     assert session.position == 2
 
 
+def test_memory_with_chunks_and_quantized_caches(tiny: MakeFile) -> None:
+    file = File(tiny(Tiny(head_dim=32)))
+    plan = build_plan(file).to_dict()
+    model = _core.Model(file.core, plan, 3)
+    planned = _core.MemoryPlan(file.core, plan, 3)
+    for kv in ("f16", "q8_0", "q4_0"):
+        taken = _core.Session(model, 1000, 128, kv=kv).memory_bytes
+        assert taken.items() <= planned.bytes(1000, 128, kv=kv).items()
+
+
 def test_memory_is_what_the_plan_says(tiny: MakeFile) -> None:
     file = File(tiny(SHAPE))
     plan = build_plan(file)
-    types = {name: info.type for name, info in file.tensors.items()}
     model = _core.Model(file.core, plan.to_dict(), 1)
     session = _core.Session(model, 200, 128)
     memory = session.memory_bytes
     assert abs(memory["kv_cache"] - plan.kv_bytes(200)) <= 64
-    estimate = plan.arena_bytes(types, 128)
-    assert estimate <= memory["arena"] <= 1.1 * estimate + 2**20
+    planned = _core.MemoryPlan(file.core, plan.to_dict(), 1).bytes(200, 128)
+    assert memory.items() <= planned.items()
+    assert planned["panels"] == model.panel_bytes
+    assert planned["mapped"] == model.mapped_bytes
+    # A residual row and the widest row of every token are there at once, in f32.
+    assert memory["activations"] >= 4 * 128 * (SHAPE.dim + SHAPE.ffn)
+    # The logits, and the maximum and sum of every 128 of them; three pieces, each on a cache line.
+    blocks = -(-SHAPE.vocab // 128)
+    assert memory["logits"] == pytest.approx(4 * SHAPE.vocab + 8 * blocks, abs=3 * 64)
+    with pytest.raises(ContextError, match="at least one token"):
+        _core.MemoryPlan(file.core, plan.to_dict(), 1).bytes(200, 0)
     linear = sum(info.nbytes for name, info in file.tensors.items() if "blk" in name
                  and "norm" not in name)  # fmt: skip
     output = file.tensors["output.weight"].nbytes

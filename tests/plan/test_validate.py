@@ -212,7 +212,7 @@ def test_types_without_kernels_are_listed(tmp_path: Path, tiny: MakeFile) -> Non
     writer = gguf.GGUFWriter(path, "llama")
     for tensor in source.tensors:
         data = tensor.data
-        kind = {"blk.0.attn_q.weight": "Q4_1", "blk.1.ffn_up.weight": "Q5_1"}.get(tensor.name)
+        kind = {"blk.0.attn_q.weight": "TQ1_0", "blk.1.ffn_up.weight": "TQ2_0"}.get(tensor.name)
         raw = None if kind is None else gguf.GGMLQuantizationType[kind]
         if raw is not None:
             data = gguf.quants.quantize(np.array(data), raw)
@@ -224,8 +224,8 @@ def test_types_without_kernels_are_listed(tmp_path: Path, tiny: MakeFile) -> Non
     plan = build_plan(File(tiny(Tiny(dim=256, ffn=256)))).to_dict()
     with pytest.raises(UnsupportedError) as error:
         _core.Model(File(path).core, plan, 1)
-    assert "'blk.0.attn_q.weight' has type Q4_1" in str(error.value)
-    assert "'blk.1.ffn_up.weight' has type Q5_1" in str(error.value)
+    assert "'blk.0.attn_q.weight' has type TQ1_0" in str(error.value)
+    assert "'blk.1.ffn_up.weight' has type TQ2_0" in str(error.value)
 
 
 def test_norms_are_plain_values(tiny: MakeFile) -> None:

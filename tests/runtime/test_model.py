@@ -30,7 +30,7 @@ def test_the_report_tells_what_was_decided(model: Model) -> None:
     report = model.report
     assert report.threads == 2
     assert report.threads_why == "as asked"
-    assert report.isa in ("scalar", "avx2", "avx512_vnni", "neon")
+    assert report.isa == (os.environ.get("GRISTMILL_ISA") or _core.available_isas()[-1])
     assert report.context == model.context <= report.trained_context
     assert sum(item.tensors for item in report.formats) > 20
     assert sum(item.bytes for item in report.formats) < os.path.getsize(report.path)
@@ -50,8 +50,8 @@ def test_a_small_model_takes_one_thread() -> None:
 
 def test_the_memory_plan_is_what_a_session_takes(model: Model, session: Session) -> None:
     planned, taken = model.report.memory_bytes, session.memory_bytes
-    assert planned["kv_cache"] == pytest.approx(taken["kv_cache"], rel=0.03)
-    assert planned["arena"] == pytest.approx(taken["arena"], rel=0.1)
+    assert taken.items() <= planned.items()
+    assert set(planned) - set(taken) == {"panels", "mapped", "vectors", "loading"}
 
 
 def test_kernel_levels_can_be_chosen() -> None:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The numerics contract, end to end: one hash of all logits.
 
-Whatever the kernel level, the number of threads and the batch split, a model gives the same bits:
-the bundled one, and a random Q4_K_M model with odd head counts, rows that are no multiple of the
-panel height, and columns that are no whole super-blocks.
+Whatever the kernel level, the number of threads and the batch split, a model gives the same bits,
+with every type of KV cache:
+the bundled one, a random Q4_K_M model with odd head counts, rows that are no multiple of the
+panel height, and columns that are no whole super-blocks, and a tiny one of every file type.
 """
 
 from __future__ import annotations
@@ -16,15 +17,20 @@ import numpy as np
 import pytest
 
 from gristmill import Model, _core
+from gristmill.kv import KV_TYPES, KvType, checked
 from make_model import random_model
 from shapes import Shape
+from type_mix import FILE_TYPES
 
 # 15 heads of 64 values: attn_output has 960 columns, which falls back to Q5_0.
 ODD = Shape(
     dim=1024, ffn=2816, layers=4, heads=15, kv_heads=5, vocab=1003, context=1024, head_dim=64
 )
+TINY = Shape(dim=256, ffn=512, layers=2, heads=4, kv_heads=2, vocab=403, context=128)
 ISAS = _core.available_isas()
-SHORT, LONG = 72, 600  # tokens; small batches and the scalar level take too long for more
+# Tokens. Small batches take long, so between SHORT and DEEP none is smaller than 64; after DEEP,
+# where attention has three chunks, they are small again. The scalar level stops at SHORT.
+SHORT, DEEP, LONG = 72, 570, 600
 SPLITS = (1, 7, 64, 512)
 
 
@@ -36,16 +42,19 @@ def odd_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _digests(path: Path, isa: str, threads: int, split: int, count: int) -> tuple[str, str]:
+def _digests(
+    path: Path, isa: str, threads: int, split: int, count: int, *, kv: KvType = "f16"
+) -> tuple[str, str]:
     """SHA-256 of the logits of the first SHORT tokens, and of all of them."""
     model = Model.load(path, isa=isa, threads=threads)
     rng = np.random.default_rng(2)
     tokens = rng.integers(0, model.vocab_size, LONG).tolist()[:count]
-    session = model.session(context=LONG, all_logits=True)
+    session = model.session(context=LONG, all_logits=True, kv=kv)
     sha, short, done = hashlib.sha256(), "", 0
     while done < count:
         # A cut at SHORT in every split, so that short and long runs can be compared.
-        size = min(split, (SHORT if done < SHORT else count) - done)
+        end = next(mark for mark in (SHORT, DEEP, LONG) if done < mark)
+        size = min(max(split, 64) if end == DEEP else split, end - done, count - done)
         session.append(tokens[done : done + size])
         logits = np.array(session.logits())
         assert np.isfinite(logits).all()
@@ -56,11 +65,11 @@ def _digests(path: Path, isa: str, threads: int, split: int, count: int) -> tupl
     return short, sha.hexdigest()
 
 
-def _check(path: Path) -> None:
+def _check(path: Path, kv: KvType) -> str:
     seen: dict[tuple[str, str, int, int], str] = {}
     for isa, threads, split in product(ISAS, (1, 2, 3), SPLITS):
-        long = isa != "scalar" and split >= 64
-        short, whole = _digests(path, isa, threads, split, LONG if long else SHORT)
+        long = isa != "scalar"
+        short, whole = _digests(path, isa, threads, split, LONG if long else SHORT, kv=kv)
         seen["short", isa, threads, split] = short
         if long:
             seen["long", isa, threads, split] = whole
@@ -68,16 +77,31 @@ def _check(path: Path) -> None:
         found = {key: digest for key, digest in seen.items() if key[0] == length}
         assert len(set(found.values())) <= 1, found
     assert len({split for _, _, _, split in seen}) == len(SPLITS)
+    return next(iter(seen.values()))
 
 
 @pytest.mark.slow
-def test_random_model(odd_model: Path) -> None:
-    _check(odd_model)
+@pytest.mark.parametrize("kv", KV_TYPES)
+def test_random_model(odd_model: Path, kv: str) -> None:
+    _check(odd_model, checked(kv))
 
 
 @pytest.mark.slow
 def test_bundled_model(bundled_model: Path) -> None:
-    _check(bundled_model)
+    digests = {kv: _check(bundled_model, checked(kv)) for kv in KV_TYPES}
+    assert len(set(digests.values())) == len(KV_TYPES), "the types differ from each other"
+
+
+@pytest.mark.parametrize("file_type", sorted(FILE_TYPES))
+def test_every_file_type(file_type: str, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.gguf"
+    random_model(path, TINY, file_type, seed=4)
+    found = {
+        (isa, threads, split): _digests(path, isa, threads, split, SHORT)
+        for isa, threads, split in product(ISAS, (1, 3), (1, 7, 64))
+        if isa != "scalar" or (threads, split) == (1, 64)
+    }
+    assert len(set(found.values())) == 1, found
 
 
 def test_the_hash_can_differ(odd_model: Path) -> None:

@@ -197,7 +197,7 @@ def test_top_p_asks_for_more_until_the_mass_is_reached() -> None:
     row = ArrayRow(np.zeros(1000, np.float32))  # uniform: 0.95 of the mass is 950 tokens
     p = SamplingParams(seed=1, top_k=0, top_p=0.95, min_p=0)
     tokens = {make_sampler(p).sample(row, []).token}
-    assert row.asked == [64, 128, 256, 512, 1000]
+    assert row.asked == [64, 512, 1000]
     sampler = make_sampler(p)
     tokens = {sampler.sample(ArrayRow(np.zeros(1000, np.float32)), []).token for _ in range(8000)}
     assert max(tokens) == 949

@@ -5,7 +5,8 @@ struct Q4_KPanel {
   static constexpr size_t kBlockBytes = kPanelRows * 144;
   static constexpr int kGroups = 8;      // scales per row
   static constexpr int kGroupLines = 8;  // lines (of 4 values) per scale
-  static constexpr int kFoldLines = 4;   // 4 lines: |dot| <= 16 * 15 * 127 = 30,480 fits int16
+  static constexpr int kLargest = 15;    // of line(): see dot.inl.h for what it bounds
+  static constexpr int kOffset = 0;
   static constexpr bool kHasMin = true;
   static constexpr int kCorrections = 4;
 

@@ -5,7 +5,8 @@ struct Q5_KPanel {
   static constexpr size_t kBlockBytes = kPanelRows * 176;
   static constexpr int kGroups = 8;
   static constexpr int kGroupLines = 8;
-  static constexpr int kFoldLines = 0;  // 4 lines reach 16 * 31 * 127 = 62,992: no int16
+  static constexpr int kLargest = 31;
+  static constexpr int kOffset = 0;
   static constexpr bool kHasMin = true;
   static constexpr int kCorrections = 4;
 

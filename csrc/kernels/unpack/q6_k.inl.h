@@ -6,7 +6,8 @@ struct Q6_KPanel {
   static constexpr size_t kBlockBytes = kPanelRows * 210;
   static constexpr int kGroups = 16;
   static constexpr int kGroupLines = 4;
-  static constexpr int kFoldLines = 0;  // 16 * 63 * 127 = 128,016: no int16
+  static constexpr int kLargest = 63;
+  static constexpr int kOffset = 32;
   static constexpr bool kHasMin = false;
   static constexpr int kCorrections = 8;
 

@@ -65,8 +65,46 @@ def available_isas() -> list[str]: ...  # slowest first
 def default_isa() -> str: ...  # honours GRISTMILL_ISA; raises UnsupportedError
 def cpu_name() -> str: ...
 def default_threads() -> tuple[int, str]: ...  # (count, why)
+
+# Keys: cpus (list of those allowed), online, sockets, cores, performance_cores, threads_per_core,
+# quota (CPUs of the tightest cgroup). 0 where the system says nothing or sets no limit.
+def cpu_topology() -> dict[str, Any]: ...
 def measure_bandwidth(threads: int, megabytes: int = 512) -> float: ...  # bytes/s, sequential read
 def measure_int8_peak(threads: int, isa: str) -> float: ...  # multiply-accumulates/s
+def measure_float_peak(threads: int, isa: str) -> float: ...  # the same, f32
+def bench_linear(
+    format: str,
+    rows: int,
+    K: int,
+    T: int,
+    isa: str = "",
+    threads: int = 1,
+    passes: int = 10,
+) -> list[float]: ...  # seconds of each pass over a [rows, K] matrix with T tokens
+
+# -- memory -------------------------------------------------------------------------------------
+class MemoryPlan:
+    """Bytes of a model and a session, from the header; raises what Model and Session raise."""
+
+    def __init__(
+        self, file: GgufFile, plan: dict[str, Any], threads: int = 0, isa: str = ""
+    ) -> None: ...
+    # Keys: panels, mapped, vectors, kv_cache, activations, logits, scratch, rope_tables,
+    # loading (what the peak of loading takes beyond all the others).
+    def bytes(
+        self, context: int, max_batch: int = 512, all_logits: bool = False, kv: str = "f16"
+    ) -> dict[str, int]: ...
+    weight_bytes: int  # read per token in decode
+
+class PanelCacheWriter:
+    """Writes a cache entry under a temporary name. Raises ResourceError (disk full, ...)."""
+
+    def step(self) -> bool: ...  # some megabytes; False when all are written
+    def commit(self) -> None: ...
+    def abort(self) -> None: ...  # does nothing after commit
+
+# (path of the model, bytes of the entry); raises ResourceError if it is no whole entry.
+def panel_cache_info(path: str | bytes) -> tuple[str, int]: ...
 
 # -- runtime ------------------------------------------------------------------------------------
 class Model:
@@ -84,6 +122,7 @@ class Model:
         threads: int = 0,
         isa: str = "",
         progress: Any = None,  # callable(done_bytes, total_bytes), called from the loading thread
+        cache: str | bytes = "",  # folder of the panel cache; empty: none
     ) -> None: ...
     threads: int
     isa: str
@@ -91,20 +130,30 @@ class Model:
     weight_bytes: int  # read per token in decode
     panel_bytes: int
     mapped_bytes: int
+    # ("off" | "hit" | "compared" | "miss", path of the entry, why it was missed)
+    cache: tuple[str, str, str]
+    # After a miss. Raises ResourceError: the folder cannot be written, the file has changed.
+    def cache_writer(self) -> PanelCacheWriter: ...
 
 class Session:
     """A KV cache and the buffers of one sequence. forward releases the GIL."""
 
     def __init__(
-        self, model: Model, context: int, max_batch: int = 512, all_logits: bool = False
+        self,
+        model: Model,
+        context: int,
+        max_batch: int = 512,
+        all_logits: bool = False,
+        kv: str = "f16",
     ) -> None: ...
     position: int  # tokens in the KV cache
     context: int
     max_batch: int
-    memory_bytes: dict[str, int]  # {"kv_cache": ..., "arena": ..., "rope_tables": ...}
+    kv: str  # "f16", "q8_0", "q4_0"
+    memory_bytes: dict[str, int]  # the part of MemoryPlan.bytes that a session takes
     # Appends T <= max_batch tokens; logits of the last one (of all with all_logits=True).
     # Raises ContextError (does not fit, token out of range, empty) before any compute.
-    def forward(self, tokens: NDArray[np.int32]) -> None: ...
+    def forward(self, tokens: NDArray[np.int32] | Sequence[int]) -> None: ...
     def truncate(self, position: int) -> None: ...  # drop the cache from `position` on
     def logits(self) -> NDArray[np.float32]: ...  # [rows, V], a read-only view valid until forward
     # Best n of the last row, logits descending (ties: lower id first), and logsumexp of the row.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import architectures
+from . import _core, architectures
 from .errors import GristmillError
 
 if TYPE_CHECKING:
@@ -30,30 +30,40 @@ class Blueprint:
     context: int
     context_why: str
     max_batch: int
-    memory_bytes: dict[str, int]  # weights, KV cache, buffers, rope tables
+    memory_bytes: dict[str, int]  # by category, as `_core.MemoryPlan` has them
+    memory: _core.MemoryPlan | None = None
+    core_plan: dict[str, Any] | None = None  # the plan as the core reads it
 
     @classmethod
-    def of(cls, file: gguf.File, context: int | None = None, max_batch: int = 512) -> Blueprint:
+    def of(
+        cls,
+        file: gguf.File,
+        context: int | None = None,
+        max_batch: int = 512,
+        *,
+        threads: int = 0,
+        isa: str = "",
+        kv: str = "f16",
+    ) -> Blueprint:
         """The blueprint of a file.
 
         Args:
             file: The opened file; only its header is read.
             context: Tokens a session shall hold; None: as trained, at most 4096.
             max_batch: Most tokens in one forward pass.
+            threads: Worker threads; 0: what suits the machine.
+            isa: Kernel level; empty: the best one here.
+            kv: Type of the KV cache, one of gristmill.kv.KV_TYPES.
         """
         try:
             plan = architectures.build_plan(file)
+            core_plan = plan.to_dict()
+            memory = _core.MemoryPlan(file.core, core_plan, threads, isa)
+            size, why = _choose_context(plan.context, context)
+            nbytes = memory.bytes(size, max_batch, kv=kv)
         except GristmillError as error:
             return cls(None, error, 0, 0, "", max_batch, {})
-        size, why = _choose_context(plan.context, context)
-        types = {name: info.type for name, info in file.tensors.items()}
-        memory = {
-            "weights": sum(file.tensors[weight.name].nbytes for weight in plan.weights),
-            "kv_cache": plan.kv_bytes(size),
-            "arena": plan.arena_bytes(types, min(max_batch, size)),
-            "rope_tables": sum(4 * rope.n_rot * size for rope in plan.ropes),
-        }
-        return cls(plan, None, plan.context, size, why, max_batch, memory)
+        return cls(plan, None, plan.context, size, why, max_batch, nbytes, memory, core_plan)
 
     @property
     def problem(self) -> str | None:
@@ -69,6 +79,15 @@ class Blueprint:
         if self.plan is None:
             raise self.error or GristmillError("[plan] There is none.")
         return self.plan
+
+    def require_core_plan(self) -> dict[str, Any]:
+        """The plan as the core reads it.
+
+        Raises:
+            GristmillError: Why there is none.
+        """
+        self.require()
+        return self.core_plan or {}
 
     def to_dict(self) -> dict[str, Any]:
         """The costs as plain data."""

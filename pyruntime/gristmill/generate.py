@@ -9,7 +9,6 @@ session can go on from wherever a generation stopped.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 import time
@@ -310,6 +309,8 @@ class AsyncGeneration(AsyncIterator[Piece]):
 
 async def _relay(generation: Generation) -> AsyncGenerator[Piece, None]:
     """Runs the generation in a thread and yields its pieces."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[Piece | BaseException | None] = asyncio.Queue()
     room = threading.Semaphore(_QUEUED_PIECES)

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import os
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from . import _core, gguf, hub, tokenizer
+from . import _core, gguf, hub, panel_cache, tokenizer
 from .blueprint import Blueprint
 from .errors import GristmillError, TemplateError, UnsupportedError
 from .generate import AsyncGeneration, Generation
-from .report import FormatCount, LoadReport
+from .kv import KvType, checked
+from .report import CacheUse, FormatCount, LoadReport
 from .sampling import SamplingParams
 from .session import Session
 
@@ -69,17 +73,21 @@ class Model:
         context: int | None = None,
         isa: str | None = None,
         max_batch: int = 512,
+        kv: KvType = "f16",
+        cache: bool = True,
         progress: Progress | None = None,
     ) -> Model:
         """Loads a GGUF file.
 
         Args:
-            path_or_name: A file (of a split model the first part), or a name that `hub.resolve`
-                knows; None is the bundled model.
+            path_or_name: A file (the first of a split model), or a name; None: the bundled model.
             threads: Worker threads; None: what suits the machine (the report says why).
             context: Tokens a session holds; None: what the model was trained on, at most 4096.
             isa: Kernel level such as "avx2"; None: the best one here, or GRISTMILL_ISA.
             max_batch: Most tokens in one forward pass.
+            kv: How sessions keep keys and values: "f16", "q8_0" or "q4_0"; see `gristmill.kv`.
+            cache: Map packed weights from the panel cache, and write them there in the background
+                if they had to be packed; see `gristmill cache --help`.
             progress: Called with bytes done and bytes in all, from the loading thread.
 
         Raises:
@@ -91,34 +99,27 @@ class Model:
         _check_options(threads, context, max_batch)
         began = time.perf_counter()
         file = gguf.File(hub.resolve(path_or_name))
-        blueprint = Blueprint.of(file, context, max_batch)
-        plan = blueprint.require().to_dict()
+        isa_name, isa_why = choose_isa(isa)
+        count, threads_why = choose_threads(threads, file.nbytes)
+        blueprint = Blueprint.of(file, context, max_batch, threads=count, isa=isa_name, kv=kv)
+        plan = blueprint.require_core_plan()
         text = tokenizer.from_metadata(file.metadata)
-        template, template_source, notes = _read_template(file.metadata, text)
-        isa_name, isa_why = _choose_isa(isa)
-        count, threads_why = _choose_threads(threads, file.nbytes)
-        core = _core.Model(file.core, plan, count, isa_name, progress)
-        report = LoadReport(
-            path=file.paths[0],
-            architecture=file.architecture,
-            name=_name(file),
-            isa=core.isa,
+        template, template_source, notes = read_template(file.metadata, text)
+        core, use = _load_core(file, plan, count, isa_name, progress=progress, cache=cache)
+        report = replace(
+            _report(file, blueprint, core, text),
             isa_why=isa_why,
-            cpu=_core.cpu_name(),
-            threads=core.threads,
             threads_why=threads_why,
-            context=blueprint.context,
-            context_why=blueprint.context_why,
-            trained_context=blueprint.trained_context,
-            vocab_size=core.vocab_size,
-            formats=count_formats(file),
+            kv=kv,
             template_source=template_source,
-            tokenizer_source=text.source,
-            memory_bytes=_memory(core, blueprint),
+            cache=use,
             load_seconds=time.perf_counter() - began,
             notes=(*text.notes, *notes),
         )
-        return cls(core, file, blueprint, text, template, report)
+        model = cls(core, file, blueprint, text, template, report)
+        if use.state == "writing":
+            panel_cache.Writer(core, _reporter(model)).start()
+        return model
 
     @property
     def metadata(self) -> Mapping[str, Any]:
@@ -160,20 +161,32 @@ class Model:
         """Multiply-accumulates of the output layer, per token whose logits are wanted."""
         return self._blueprint.require().macs_per_logits_row
 
-    def session(self, context: int | None = None, all_logits: bool = False) -> Session:
+    @property
+    def kv(self) -> KvType:
+        """Type of a session's KV cache unless it is told otherwise."""
+        return checked(self.report.kv)
+
+    def session(
+        self,
+        context: int | None = None,
+        all_logits: bool = False,
+        kv: KvType | None = None,
+    ) -> Session:
         """A new, empty session.
 
         Args:
             context: Tokens it can hold; None: `self.context`.
             all_logits: Keep the logits of every token of a batch, not only of the last.
+            kv: How it keeps keys and values: "f16", "q8_0" or "q4_0"; None: `self.kv`.
 
         Raises:
+            UnsupportedError: No such KV type, or the model's heads are no whole blocks of it.
             ResourceError: There is not enough memory for its cache.
         """
         _check_options(None, context, 1)
         size = self.context if context is None else context
         batch = min(self._max_batch, size)
-        return Session(self, _core.Session(self._core, size, batch, all_logits))
+        return Session(self, _core.Session(self._core, size, batch, all_logits, kv or self.kv))
 
     def generate(
         self,
@@ -263,10 +276,70 @@ def count_formats(file: gguf.File) -> tuple[FormatCount, ...]:
     return tuple(FormatCount(name, tensors[name], sizes[name]) for name in ordered)
 
 
-def _memory(core: _core.Model, blueprint: Blueprint) -> dict[str, int]:
-    """Bytes by category: the weights as they lie now, and what a session will take."""
-    session = {name: size for name, size in blueprint.memory_bytes.items() if name != "weights"}
-    return {"panels": core.panel_bytes, "mapped": core.mapped_bytes, **session}
+def _load_core(
+    file: gguf.File,
+    plan: dict[str, Any],
+    threads: int,
+    isa: str,
+    *,
+    progress: Progress | None,
+    cache: bool,
+) -> tuple[_core.Model, CacheUse]:
+    """The model of the core, and what the panel cache did for it."""
+    place, why_off = panel_cache.choose(cache, file.nbytes)
+    folder = b"" if place is None else os.fsencode(place)
+    core = _core.Model(file.core, plan, threads, isa, progress, folder)
+    state, path, why = core.cache
+    if state in ("hit", "compared"):
+        panel_cache.touch(Path(path))
+    return core, CacheUse("writing" if state == "miss" else state, path, why or why_off)
+
+
+def _report(
+    file: gguf.File, blueprint: Blueprint, core: _core.Model, text: tokenizer.Tokenizer
+) -> LoadReport:
+    """What file, plan and core say; `Model.load` adds its choices and why."""
+    return LoadReport(
+        path=file.paths[0],
+        architecture=file.architecture,
+        name=_name(file),
+        isa=core.isa,
+        isa_why="",
+        cpu=_core.cpu_name(),
+        threads=core.threads,
+        threads_why="",
+        context=blueprint.context,
+        context_why=blueprint.context_why,
+        kv="",
+        trained_context=blueprint.trained_context,
+        vocab_size=core.vocab_size,
+        formats=count_formats(file),
+        template_source="none",
+        tokenizer_source=text.source,
+        memory_bytes=blueprint.memory_bytes,
+        cache=CacheUse("off"),
+        load_seconds=0.0,
+        notes=(),
+    )
+
+
+def _reporter(model: Model) -> Callable[[str | None], None]:
+    """Puts into the model's report what became of its cache entry, if the model still lives."""
+    reference = weakref.ref(model)
+
+    def done(problem: str | None) -> None:
+        model = reference()
+        if model is None:
+            return
+        use, notes = model.report.cache, model.report.notes
+        if problem is None:
+            use = replace(use, state="written")
+        else:
+            use = replace(use, state="not written", why=problem)
+            notes = (*notes, f"the panel cache was not written: {problem}")
+        model.report = replace(model.report, cache=use, notes=notes)
+
+    return done
 
 
 def _name(file: gguf.File) -> str:
@@ -281,7 +354,7 @@ def _check_options(threads: int | None, context: int | None, max_batch: int) -> 
             raise ValueError(f"[model] {name} must be at least 1. Got {value}.")
 
 
-def _choose_isa(isa: str | None) -> tuple[str, str]:
+def choose_isa(isa: str | None) -> tuple[str, str]:
     """The kernel level and why."""
     if isa is None:
         asked = os.environ.get("GRISTMILL_ISA")
@@ -294,7 +367,7 @@ def _choose_isa(isa: str | None) -> tuple[str, str]:
     return isa, "as asked"
 
 
-def _choose_threads(threads: int | None, file_bytes: int) -> tuple[int, str]:
+def choose_threads(threads: int | None, file_bytes: int) -> tuple[int, str]:
     """The number of threads and why: as asked, else what machine and model are worth."""
     if threads is not None:
         return threads, "as asked"
@@ -305,7 +378,7 @@ def _choose_threads(threads: int | None, file_bytes: int) -> tuple[int, str]:
     return useful, f"a model of {file_bytes / 2**20:.1f} MiB gains nothing from more"
 
 
-def _read_template(
+def read_template(
     metadata: Mapping[str, Any], text: tokenizer.Tokenizer
 ) -> tuple[ChatTemplate | None, str, list[str]]:
     """The chat template, where it comes from, and notes. A bad one does not stop plain text."""

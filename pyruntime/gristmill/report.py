@@ -21,6 +21,27 @@ class FormatCount:
 
 
 @dataclass(frozen=True)
+class CacheUse:
+    """What the panel cache did.
+
+    Attributes:
+        state: "off"; "hit" (a known file: mapped at once); "compared" (mapped after it was
+            compared with the whole file); "writing", "written", "not written" (packed).
+        path: The entry; empty if off.
+        why: Why it is off, was missed or not written.
+    """
+
+    state: str
+    path: str = ""
+    why: str = ""
+
+    def describe(self) -> str:
+        """A line for people."""
+        why = f" ({self.why})" if self.why else ""
+        return f"{self.state}{why}" + (f": {self.path}" if self.path else "")
+
+
+@dataclass(frozen=True)
 class LoadReport:
     """The decisions and costs of one `Model.load`; sizes in bytes, times in seconds."""
 
@@ -34,12 +55,14 @@ class LoadReport:
     threads_why: str
     context: int
     context_why: str
+    kv: str
     trained_context: int
     vocab_size: int
     formats: tuple[FormatCount, ...]
     template_source: str
     tokenizer_source: str
     memory_bytes: dict[str, int]
+    cache: CacheUse
     load_seconds: float
     notes: tuple[str, ...]
 
@@ -60,11 +83,12 @@ class LoadReport:
             f"file       {self.path}",
             f"kernels    {self.isa} ({self.isa_why}) on {self.cpu}",
             f"threads    {self.threads} ({self.threads_why})",
-            f"context    {self.context} ({self.context_why})",
+            f"context    {self.context} ({self.context_why}), KV cache in {self.kv}",
             f"formats    {formats}",
             f"tokenizer  {self.tokenizer_source}",
             f"template   {self.template_source}",
             f"memory     {memory}",
+            f"cache      {self.cache.describe()}",
             f"loaded in  {self.load_seconds:.2f} s",
         ]
         lines += [f"note       {note}" for note in self.notes]

@@ -3,8 +3,8 @@
 
 The core hands out the best n tokens with the logsumexp of the whole row, so the usual path never
 touches the vocabulary. Every filter is exact all the same: one that needs more than the n
-candidates it was given says so (None), and n doubles until the answer no longer depends on what
-was left out, at worst up to the whole vocabulary. The order is llama.cpp's default chain: bias,
+candidates it was given says so (None), and n grows until the answer no longer depends on what was
+left out, at worst up to the whole vocabulary. The order is llama.cpp's default chain: bias,
 penalties, top-k, typical, top-p, min-p, temperature.
 """
 
@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,28 +117,34 @@ def _check(name: str, value: float, rule: str, *tests: Callable[[float], bool]) 
 
 
 # -- candidates and filters ---------------------------------------------------------------------
-@dataclass(frozen=True)
-class Candidates:
+class Candidates(NamedTuple):
     """The head of a distribution.
 
-    `ids` [n] and `logits` [n] f64 descend (ties: lower id first). `logsumexp` belongs to the whole
-    distribution, so `exp(logits - logsumexp)` are probabilities; `complete` says that these n are
-    all of it.
+    `ids` [n] and `logits` [n] f64 descend (ties: lower id first). `complete` says that these n are
+    all of it; else `logsumexp` belongs to the whole row and tells how much was left out.
     """
 
-    ids: NDArray[np.int64]
+    ids: NDArray[np.integer]
     logits: NDArray[np.float64]
     logsumexp: float
     complete: bool
 
     def keep(self, n: int) -> Candidates:
         """The best n as a whole distribution."""
-        logits = self.logits[:n]
-        return Candidates(self.ids[:n], logits, log_sum_exp(logits), True)
+        if self.complete and n >= len(self.ids):
+            return self
+        return Candidates(self.ids[:n], self.logits[:n], math.nan, True)
+
+    def mass(self) -> tuple[NDArray[np.float64], float]:
+        """Cumulative weights [n] of these candidates, and the weight of the whole distribution."""
+        if self.complete:
+            mass = np.exp(self.logits - self.logits[0]).cumsum()
+            return mass, float(mass[-1])
+        return np.exp(self.logits - self.logsumexp).cumsum(), 1.0
 
 
 Filter = Callable[[Candidates], "Candidates | None"]
-Edit = tuple[NDArray[np.int64], NDArray[np.float64]]  # token ids [m] and their new logits [m]
+Edit = tuple[NDArray[np.int64], NDArray[np.float64]]  # ascending ids [m] and their new logits [m]
 
 
 def log_sum_exp(logits: NDArray[np.float64]) -> float:
@@ -157,8 +164,8 @@ def top_k(c: Candidates, k: int) -> Candidates | None:
 
 def top_p(c: Candidates, p: float) -> Candidates | None:
     """Keeps the smallest head with probability >= p, at least one token."""
-    mass = np.exp(c.logits - c.logsumexp).cumsum()
-    n = int(mass.searchsorted(p)) + 1  # the first with mass >= p, included
+    mass, total = c.mass()
+    n = int(mass.searchsorted(p * total)) + 1  # the first with mass >= p, included
     if n > len(c.ids) and not c.complete:
         return None
     return c.keep(n)
@@ -166,7 +173,7 @@ def top_p(c: Candidates, p: float) -> Candidates | None:
 
 def min_p(c: Candidates, p: float) -> Candidates | None:
     """Keeps tokens with at least p times the best token's probability."""
-    n = int((c.logits >= c.logits[0] + math.log(p)).sum())
+    n = int(np.count_nonzero(c.logits >= c.logits[0] + math.log(p)))
     if n == len(c.ids) and not c.complete:
         return None
     return c.keep(n)
@@ -176,15 +183,14 @@ def typical(c: Candidates, p: float) -> Candidates | None:
     """Keeps the tokens whose surprise is closest to the entropy, until their mass exceeds p."""
     if not c.complete:
         return None
-    log_probs = c.logits - c.logsumexp
+    log_probs = c.logits - log_sum_exp(c.logits)
     probs = np.exp(log_probs)
     surprise = np.where(probs > 0, -log_probs, np.inf)
     entropy = float((probs * np.where(probs > 0, surprise, 0.0)).sum())
     order = np.argsort(np.abs(surprise - entropy), kind="stable")
     n = int(probs[order].cumsum().searchsorted(p, side="right")) + 1
     kept = np.sort(order[:n])  # positions in c, so the order by logits stays
-    logits = c.logits[kept]
-    return Candidates(c.ids[kept], logits, log_sum_exp(logits), True)
+    return Candidates(c.ids[kept], c.logits[kept], math.nan, True)
 
 
 def temperature(c: Candidates, t: float) -> Candidates | None:
@@ -193,16 +199,14 @@ def temperature(c: Candidates, t: float) -> Candidates | None:
         return c
     if not c.complete:
         return None
-    logits = (c.logits - c.logits[0]) / t  # best at 0: a tiny t cannot overflow
-    return Candidates(c.ids, logits, log_sum_exp(logits), True)
+    # The best at 0: a tiny t cannot overflow.
+    return c._replace(logits=(c.logits - c.logits[0]) / t)
 
 
 def draw(c: Candidates, u: float) -> int | None:
     """The token where the cumulative probability passes u in [0, 1)."""
-    mass = np.exp(c.logits - c.logsumexp).cumsum()
-    if c.complete:
-        u *= float(mass[-1])
-    n = int(mass.searchsorted(u, side="right"))
+    mass, total = c.mass()
+    n = int(mass.searchsorted(u * total, side="right"))
     if n < len(c.ids):
         return int(c.ids[n])
     return int(c.ids[int(np.flatnonzero(c.logits > -np.inf)[-1])]) if c.complete else None
@@ -213,30 +217,38 @@ def penalise(
     logits: NDArray[np.float64], counts: NDArray[np.int64], params: SamplingParams
 ) -> NDArray[np.float64]:
     """Logits [m] of tokens that occur `counts` [m] times in the recent text, penalised."""
-    repeat = params.repeat_penalty
-    logits = np.where(logits > 0, logits / repeat, logits * repeat)
-    penalty = counts * params.frequency_penalty + (counts > 0) * params.presence_penalty
-    return logits - penalty
+    if params.repeat_penalty != 1:
+        factor = np.where(logits > 0, 1 / params.repeat_penalty, params.repeat_penalty)
+        logits = logits * factor
+    if params.frequency_penalty:
+        logits = logits - counts * params.frequency_penalty
+    if params.presence_penalty:
+        logits = logits - (counts > 0) * params.presence_penalty
+    return logits
 
 
 def edits(row: NDArray[np.float32], history: Sequence[int], params: SamplingParams) -> Edit | None:
     """Ids [m] and new logits [m] of the tokens that bias and penalties change; None: no token."""
     bias = params.logit_bias
-    seen: dict[int, int] = {}
+    seen: Counter[int] = Counter()
     if params.penalises:
         last = params.repeat_last_n
-        for token in history[-last:] if last > 0 else history:
-            seen[token] = seen.get(token, 0) + 1
-    if not bias and not seen:
+        seen.update(history[-last:] if last > 0 else history)
+    for token in bias:
+        if token < len(row):
+            seen.setdefault(token, 0)
+    if not seen:
         return None
-    tokens = sorted({token for token in bias if token < len(row)} | seen.keys())
-    ids = np.array(tokens, dtype=np.int64)
+    ids = np.fromiter(seen.keys(), np.int64, len(seen))
+    order = ids.argsort()
+    ids = ids[order]
+    counts = np.fromiter(seen.values(), np.int64, len(seen))[order]
     logits = row[ids].astype(np.float64)
     if bias:
-        logits += [bias.get(token, 0.0) for token in tokens]
-    if seen:
-        counts = np.array([seen.get(token, 0) for token in tokens], dtype=np.int64)
-        logits = np.where(counts > 0, penalise(logits, counts, params), logits)
+        logits += [bias.get(token, 0.0) for token in ids.tolist()]
+    if params.penalises:
+        penalised = penalise(logits, counts, params)
+        logits = np.where(counts > 0, penalised, logits) if bias else penalised
     return ids, logits
 
 
@@ -255,17 +267,18 @@ def gather(
     sums what it keeps) it is NaN. The second result is of the row as the model gave it.
     """
     total = row.vocab_size
-    if edit is None or not len(edit[0]):
-        ids, logits, mass = row.candidates(min(n, total))
-        _check_numbers(mass)
-        head = Candidates(ids.astype(np.int64), logits.astype(np.float64), mass, n >= total)
-        return head, mass
+    changed = 0 if edit is None else len(edit[0])
+    ids, logits, mass = row.candidates(min(n + changed, total))
+    if not math.isfinite(mass):
+        raise GristmillError(
+            "[sampling] The logits must be finite. Got NaN or infinity: the model file is damaged."
+        )
+    if edit is None:
+        return Candidates(ids, logits.astype(np.float64), mass, n >= total), mass
     tokens, new = edit
-    ids, logits, mass = row.candidates(min(n + len(tokens), total))
-    _check_numbers(mass)
-    rest = ~np.isin(ids, tokens)
-    all_ids = np.concatenate([ids[rest].astype(np.int64), tokens])
-    all_logits = np.concatenate([logits[rest].astype(np.float64), new])
+    rest = tokens.take(tokens.searchsorted(ids), mode="clip") != ids
+    all_ids = np.concatenate([ids[rest], tokens])
+    all_logits = np.concatenate([logits[rest], new])
     order = np.lexsort((all_ids, -all_logits))[:n]
     new_mass = math.nan
     if need_mass:
@@ -285,16 +298,8 @@ def _edited_mass(
     return log_sum_exp(whole)
 
 
-def _check_numbers(mass: float) -> None:
-    if not math.isfinite(mass):
-        raise GristmillError(
-            "[sampling] The logits must be finite. Got NaN or infinity: the model file is damaged."
-        )
-
-
 # -- the sampler --------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """A chosen token and its log-probability under the model, before any sampling option."""
 
     token: int
@@ -310,6 +315,8 @@ class Sampler:
         self.seed = secrets.randbits(32) if params.seed is None else int(params.seed)
         self._filters = tuple(filters)
         self._first = first
+        self._edits = params.penalises or bool(params.logit_bias)
+        self._sums = params.temperature > 0 and params.top_k == 0
         self._random = np.random.Generator(np.random.PCG64(self.seed))
 
     def sample(self, row: Row, history: Sequence[int]) -> Choice:
@@ -322,17 +329,18 @@ class Sampler:
         Raises:
             GristmillError: The logits are not finite, or every token is banned.
         """
-        logits = row.logits()[-1]  # [V] f32
-        edit = edits(logits, history, self.params)
-        u = 0.0 if self.params.temperature == 0 else float(self._random.random())
+        logits = row.logits()[-1] if self._edits else None  # [V] f32
+        edit = None if logits is None else edits(logits, history, self.params)
+        u = 0.0 if self.params.temperature == 0 else self._random.random()
         n = self._first or row.vocab_size
-        sums = self.params.temperature > 0 and self.params.top_k == 0
         while True:
-            head, mass = gather(row, n, edit, need_mass=sums)
+            head, mass = gather(row, n, edit, self._sums)
             token = self._choose(head, u)
             if token is not None:
-                return Choice(token, float(logits[token]) - mass)
-            n = min(2 * n, row.vocab_size)
+                break
+            n = min(8 * n, row.vocab_size)
+        raw = logits[token] if logits is not None else head.logits[(head.ids == token).argmax()]
+        return Choice(token, float(raw) - mass)
 
     def _choose(self, head: Candidates, u: float) -> int | None:
         """A token from the head of the distribution, or None if it is too short to say."""

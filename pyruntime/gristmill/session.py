@@ -69,6 +69,11 @@ class Session:
         return self.model.vocab_size
 
     @property
+    def kv(self) -> str:
+        """Type of the KV cache: "f16", "q8_0" or "q4_0"."""
+        return self._core.kv
+
+    @property
     def memory_bytes(self) -> dict[str, int]:
         """Bytes of this session by category."""
         return dict(self._core.memory_bytes)
@@ -213,7 +218,7 @@ class Session:
     def _forward(self, tokens: Sequence[int]) -> None:
         self._cut()
         self._tokens.extend(tokens)
-        self._core.forward(np.asarray(tokens))
+        self._core.forward(tokens)
         self._logits_at = self._core.position
 
     def _cut(self) -> None:

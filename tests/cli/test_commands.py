@@ -130,7 +130,7 @@ def bad_files(folder: Path) -> dict[str, Path]:
     return files
 
 
-@pytest.mark.parametrize("command", ["run", "inspect", "bench", "chat"])
+@pytest.mark.parametrize("command", ["run", "inspect", "plan", "bench", "chat"])
 def test_bad_files_are_one_sentence_and_exit_code_1(tmp_path: Path, command: str) -> None:
     for name, path in bad_files(tmp_path).items():
         done = run(*(["run", "hi"] if command == "run" else [command]), "-m", str(path))
@@ -246,6 +246,31 @@ def test_the_figures_behind_the_fractions_are_the_models() -> None:
     assert model.macs_per_logits_row == model.vocab_size * width
     stored = sum(t.nbytes for t in linear)
     assert stored < model.weight_bytes < 2 * stored
+
+
+def test_bench_at_a_depth_and_with_a_quantized_cache() -> None:
+    options = ("-p", "16", "-n", "4", "-r", "1", "--depth", "100", "--kv", "q8_0")
+    done = run("bench", *options, "--json")
+    assert done.returncode == 0, done.stderr
+    data = json.loads(done.stdout)
+    assert (data["prefill"]["depth"], data["decode"]["depth"]) == (100, 100)
+    assert data["model"]["kv"] == "q8_0"
+    text = run("bench", *options).stdout.decode()
+    assert "prefill 16 at 100" in text
+    assert "decode 4 at 100" in text
+    assert "q8_0" in text
+    done = run("bench", *options, "-c", "110")
+    assert done.returncode == 2
+    assert "116 tokens" in done.stderr.decode()
+
+
+def test_types_of_the_kv_cache() -> None:
+    done = run("run", "Once", "-n", "4", "--kv", "q4_0", "--stats")
+    assert done.returncode == 0, done.stderr
+    assert "KV cache in q4_0" in done.stderr.decode()
+    done = run("run", "Once", "--kv", "q5_1")
+    assert done.returncode == 1
+    assert "f16, q8_0, q4_0" in one_sentence(done.stderr)
 
 
 def test_bench_table_is_plain_in_a_pipe() -> None:

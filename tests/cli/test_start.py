@@ -48,12 +48,12 @@ def test_nothing_heavy_is_imported_early(code: str) -> None:
 
 def test_help_lists_the_commands() -> None:
     text = run("--help").stdout.decode()
-    for command in ("run", "chat", "inspect", "bench"):
+    for command in ("run", "chat", "inspect", "plan", "bench", "doctor", "cache"):
         assert f"\n  {command} " in text
     assert run().stdout.decode() == text
 
 
-@pytest.mark.parametrize("command", ["run", "chat", "inspect", "bench"])
+@pytest.mark.parametrize("command", ["run", "chat", "inspect", "plan", "bench"])
 def test_every_command_has_help(command: str) -> None:
     done = run(command, "--help")
     assert done.returncode == 0

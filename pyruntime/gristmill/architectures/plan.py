@@ -8,11 +8,8 @@ validates everything again. Ids are indices into `Plan.buffers`, `Plan.weights`,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal
-
-from gristmill import _core
 
 PLAN_VERSION = 1
 PAGE_POSITIONS = 64  # positions of a KV page
@@ -210,23 +207,6 @@ class Plan:
         pages = -(-context // PAGE_POSITIONS)
         return pages * PAGE_POSITIONS * self.kv_bytes_per_position
 
-    def arena_bytes(self, types: Mapping[str, str], max_batch: int, logits_rows: int = 1) -> int:
-        """Estimated bytes of a session's buffers, without the threads' scratch.
-
-        Args:
-            types: Type name such as "Q4_K" by tensor name.
-            max_batch: Tokens of the largest batch.
-            logits_rows: Rows of logits that are kept.
-        """
-        kinds = self._activation_kinds(types)
-        slots: dict[int, int] = {}
-        for i, buffer in enumerate(self.buffers):
-            rows = max_batch if buffer.rows == "batch" else logits_rows
-            numbers = buffer.width if buffer.kind == "f32" else 0
-            numbers += sum(_act_dwords(kind, buffer.width) for kind in kinds.get(i, ()))
-            slots[buffer.slot] = max(slots.get(buffer.slot, 0), 4 * rows * numbers)
-        return sum(slots.values()) + 4 * logits_rows * self.vocab_size
-
     def describe(self) -> str:
         """A table of all operations with their shapes, for people."""
         head = (
@@ -245,17 +225,6 @@ class Plan:
     def _size(self, weight: int) -> int:
         rows, k = self.weights[weight].shape
         return rows * k
-
-    def _activation_kinds(self, types: Mapping[str, str]) -> dict[int, set[int]]:
-        """Block sizes (1, 32, 256) in which each activation buffer is stored."""
-        blocks = {name: values for name, _, values, _, _ in _core.tensor_types()}
-        kinds: dict[int, set[int]] = {}
-        for op in self.ops:
-            if isinstance(op, Linear | Logits):
-                weights = op.weights if isinstance(op, Linear) else (op.weight,)
-                names = [self.weights[weight].name for weight in weights]
-                kinds.setdefault(op.act, set()).update(blocks[types[name]] for name in names)
-        return kinds
 
     def _line(self, op: Op) -> str:
         """One operation: 'x0 [T, 512] -> a1 [T, 512] act; blk.0.attn_norm.weight [512]'."""
@@ -304,13 +273,3 @@ class Plan:
 
 _BUFFER_READS = {"x", "q", "k", "v", "gate", "up"}
 _BUFFER_WRITES = {"out", "outs"}
-
-
-def _act_dwords(block: int, width: int) -> int:
-    """Dwords of one token's activations for weights in blocks of `block` values.
-
-    See csrc/formats/activation.h.
-    """
-    if block == 1:
-        return width
-    return width // 256 * 77 if block == 256 else width // 32 * 10

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from . import options as o
-from .output import LoadingBar, TextWriter, is_dumb, is_terminal, note
+from .output import TextWriter, is_dumb, is_terminal, load_model, note
 from .run import describe_stats
 
 if TYPE_CHECKING:
@@ -57,18 +57,17 @@ def chat(
     presence_penalty: o.PresencePenalty = 0.0,
     seed: o.Seed = -1,
     context: o.Context = None,
+    kv: o.KvCache = "f16",
     threads: o.Threads = None,
     isa: o.Isa = None,
+    cache: o.Cache = True,
     stats: o.Stats = False,
     debug: o.Debug = False,
 ) -> int:
     """Talk with a model. /help lists the commands."""
     del debug  # main() reads it
     sampling = o.sampling_params(ctx)
-    from gristmill.model import Model
-
-    with LoadingBar() as progress:
-        loaded = Model.load(model, threads=threads, context=context, isa=isa, progress=progress)
+    loaded = load_model(model, threads=threads, context=context, isa=isa, kv=kv, cache=cache)
     loaded.require_chat_template()
     talk = Conversation(loaded, system, None if max_tokens < 0 else max_tokens, stop or [])
     talk.sampling = sampling

@@ -15,9 +15,12 @@ from typing import Annotated, NoReturn
 import typer
 
 from .bench import bench
+from .cache import cache
 from .chat import chat
+from .doctor import doctor
 from .inspect import inspect
-from .output import is_terminal, prepare_streams
+from .output import is_terminal, note, prepare_streams
+from .plan import plan
 from .run import run
 
 app = typer.Typer(
@@ -33,7 +36,10 @@ app = typer.Typer(
 app.command()(run)
 app.command()(chat)
 app.command()(inspect)
+app.command()(plan)
 app.command()(bench)
+app.command()(doctor)
+app.add_typer(cache)
 
 
 def _show_version(wanted: bool) -> None:
@@ -66,6 +72,7 @@ def main() -> NoReturn:
     try:
         code = _guarded(debug)
         sys.stdout.flush()
+        code = _finish_cache(code)
         if code == 130 and is_terminal(sys.stderr):
             print(file=sys.stderr)  # after the terminal's ^C
     except BrokenPipeError:
@@ -91,6 +98,20 @@ def _guarded(debug: bool) -> int:
         return int(error.exit_code)
     except Exception as error:  # noqa: BLE001  # the last resort of a program
         return _report(error, debug)
+
+
+def _finish_cache(code: int) -> int:
+    """Waits for a cache entry that is being written, and says so if it takes a while."""
+    panel_cache = sys.modules.get("gristmill.panel_cache")
+    if panel_cache is None:
+        return code
+    try:
+        panel_cache.finish_writing(
+            lambda: note("gristmill: writing the panel cache (Ctrl-C gives it up)...")
+        )
+    except KeyboardInterrupt:
+        return 130
+    return code
 
 
 def _report(error: Exception, debug: bool) -> int:

@@ -35,8 +35,16 @@ Context = Annotated[
         help="Context in tokens. [default: the model's, <= 4096]",
     ),
 ]
+KvCache = Annotated[
+    str,
+    typer.Option("--kv", "-ctk", metavar="TYPE", help="Type of the KV cache: f16, q8_0, q4_0."),
+]
 Isa = Annotated[
     str | None, typer.Option("--isa", metavar="NAME", help="Kernel level. [default: best]")
+]
+Cache = Annotated[
+    bool,
+    typer.Option("--cache/--no-cache", help="Use and fill the panel cache (gristmill cache)."),
 ]
 MaxTokens = Annotated[
     int,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
+    from gristmill.model import Model
+
 _QUIET_SECONDS = 1.0  # loading that takes less shows nothing
 _CONTROLS = {c: None for c in (*range(32), *range(127, 160)) if c not in (9, 10)}
 
@@ -121,3 +123,28 @@ class LoadingBar:
             self._task = self._progress.add_task("loading", total=total)
             self._progress.start()
         self._progress.update(self._task, completed=done, total=total)
+
+
+def load_model(
+    path: str | None,
+    *,
+    threads: int | None,
+    context: int | None,
+    isa: str | None,
+    kv: str,
+    cache: bool,
+) -> Model:
+    """`Model.load` with a progress bar."""
+    from gristmill.kv import checked
+    from gristmill.model import Model
+
+    with LoadingBar() as progress:
+        return Model.load(
+            path,
+            threads=threads,
+            context=context,
+            isa=isa,
+            kv=checked(kv),
+            cache=cache,
+            progress=progress,
+        )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from . import options as o
-from .output import LoadingBar, TextWriter, is_terminal, note
+from .output import TextWriter, is_terminal, load_model, note
 
 if TYPE_CHECKING:
     from gristmill.generate import Generation
@@ -43,8 +43,10 @@ def run(
     presence_penalty: o.PresencePenalty = 0.0,
     seed: o.Seed = -1,
     context: o.Context = None,
+    kv: o.KvCache = "f16",
     threads: o.Threads = None,
     isa: o.Isa = None,
+    cache: o.Cache = True,
     ignore_eos: o.IgnoreEos = False,
     stats: o.Stats = False,
     as_json: o.Json = False,
@@ -54,15 +56,10 @@ def run(
     del debug  # main() reads it
     text = read_prompt(prompt, prompt_option, file)
     sampling = o.sampling_params(ctx)
-    from gristmill.model import Model
-
-    with LoadingBar() as progress:
-        loaded = Model.load(model, threads=threads, context=context, isa=isa, progress=progress)
+    loaded = load_model(model, threads=threads, context=context, isa=isa, kv=kv, cache=cache)
     chat = chat or system is not None
-    messages = [{"role": "system", "content": system}] if system is not None else []
-    messages.append({"role": "user", "content": text})
     generation = loaded.session().generate(
-        messages if chat else text,
+        as_messages(text, system) if chat else text,
         max_tokens=None if max_tokens < 0 else max_tokens,
         stop=stop or (),
         sampling=sampling,
@@ -105,6 +102,12 @@ def read_prompt(prompt: str | None, option: str | None, file: Path | None) -> st
     if not text and file is None:
         raise typer.BadParameter("The prompt from standard input is empty.")
     return text
+
+
+def as_messages(text: str, system: str | None) -> list[dict[str, str]]:
+    """The prompt as a conversation."""
+    messages = [{"role": "system", "content": system}] if system is not None else []
+    return [*messages, {"role": "user", "content": text}]
 
 
 def stream(generation: Generation, echo: str) -> None:

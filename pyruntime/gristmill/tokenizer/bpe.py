@@ -17,7 +17,7 @@ from gristmill.errors import TokenizerError
 from .base import Tokenizer
 from .pretokenizers import PreTokenizer, find
 from .special import SpecialTokens
-from .vocabulary import PREFIX, TokenType, Vocabulary, metadata_error, string_array
+from .vocabulary import PREFIX, TokenType, Vocabulary, is_text, metadata_error, string_array
 
 
 def _byte_letters() -> dict[int, int]:
@@ -57,7 +57,7 @@ def _model(
     try:
         return models.BPE(ids, merges, ignore_merges=ignore_merges)
     except UnicodeEncodeError:
-        ids = {text: token for text, token in ids.items() if _is_text(text)}
+        ids = {text: token for text, token in ids.items() if is_text(text)}
     except Exception:  # noqa: BLE001, S110 - the library raises plain Exception
         pass
     known = [(a, b) for a, b in merges if a in ids and b in ids and a + b in ids]
@@ -66,14 +66,6 @@ def _model(
         return models.BPE(ids, known, ignore_merges=ignore_merges)
     except Exception as error:  # noqa: BLE001
         raise TokenizerError(f"[{PREFIX}merges] no usable BPE. {error}") from None
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class ByteLevelBpe(Tokenizer):

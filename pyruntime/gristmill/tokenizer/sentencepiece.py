@@ -9,7 +9,6 @@ tokens are cut out before, so the model sees only plain fragments, each with its
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +18,15 @@ from gristmill.errors import TokenizerError
 
 from .base import Tokenizer
 from .special import SpecialTokens
-from .vocabulary import ESCAPED_SPACE, PREFIX, TokenType, Vocabulary, flag, metadata_error
+from .vocabulary import (
+    ESCAPED_SPACE,
+    PREFIX,
+    TokenType,
+    Vocabulary,
+    flag,
+    is_text,
+    metadata_error,
+)
 
 _UNIGRAM, _BPE = 1, 2  # TrainerSpec.ModelType
 _PLACEHOLDER = b"\x01unused %d\x01"
@@ -43,42 +50,60 @@ def _chunk(field: int, value: bytes) -> bytes:
     return _varint(field << 3 | 2) + _varint(len(value)) + value
 
 
-def _piece(text: bytes, score: float, kind: int) -> bytes:
-    """ModelProto.pieces: piece = 1, score = 2 (fixed32), type = 3."""
-    body = _chunk(1, text) + b"\x15" + struct.pack("<f", score) + _number(3, kind)
-    return _chunk(1, body)
+def _head(length: int) -> bytes:
+    """What comes before a text of `length` bytes: ModelProto.pieces, its size, piece = 1."""
+    inner = b"\x0a" + _varint(length)
+    return b"\x0a" + _varint(len(inner) + length + 7) + inner  # 5 bytes of score, 2 of type
+
+
+_HEADS = [_head(length) for length in range(64)]
+# Only ordinary text and bytes can come out of the model; an undefined type counts as normal.
+_ROLES = bytes.maketrans(
+    bytes((TokenType.UNDEFINED, TokenType.UNKNOWN, TokenType.USER_DEFINED)),
+    bytes((TokenType.NORMAL, TokenType.CONTROL, TokenType.CONTROL)),
+)
+
+
+def _refused(vocab: Vocabulary, byte_fallback: bool) -> set[int]:
+    """Ids that the library would refuse, or misread: odd, empty, repeated or non-UTF-8 texts."""
+    tokens, ids = vocab.tokens, vocab.ids
+    out = {token for text, token in ids.items() if not text or "\0" in text}
+    if len(ids) != len(tokens):
+        out.update(token for token, text in enumerate(tokens) if ids[text] != token)
+    if not is_text("".join(tokens)):
+        out.update(token for token, text in enumerate(tokens) if not is_text(text))
+    wrong = (
+        t for t in vocab.of_type(TokenType.BYTE) if not byte_fallback or tokens[t] not in _BYTES
+    )
+    out.update(wrong)
+    return out
 
 
 def _pieces(vocab: Vocabulary, unk: int | None, byte_fallback: bool) -> bytes:
-    """Every token as a piece at its own id.
+    """Every token as a piece at its own id: piece = 1, score = 2 (fixed32), type = 3.
 
-    Only ordinary text and bytes can come out of the model. Whatever the library would refuse (a
-    second unknown piece, a repeated or empty or non-UTF-8 text) becomes an unused placeholder.
+    Whatever the library would refuse becomes an unused placeholder. There are as many pieces as
+    tokens, so what is the same for most of them is done for all at once.
     """
-    scores = vocab.scores
-    if scores is None:
+    if vocab.scores is None:
         raise metadata_error("scores", "is missing: SentencePiece merges by score.")
-    out = []
-    rows = zip(vocab.tokens, vocab.types, scores.tolist(), strict=True)
-    for token, (text, kind, score) in enumerate(rows):
-        usable = bool(text) and "\0" not in text and vocab.ids[text] == token
-        try:
-            encoded = text.encode("utf-8")
-        except UnicodeEncodeError:
-            usable = False
-        if kind == TokenType.BYTE:
-            usable = usable and byte_fallback and text in _BYTES
-        if not usable:
-            encoded = _PLACEHOLDER % token
-        if token == unk:
-            role = TokenType.UNKNOWN
-        elif not usable or kind in (TokenType.UNKNOWN, TokenType.USER_DEFINED):
-            role = TokenType.CONTROL
-        else:
-            role = TokenType(kind or TokenType.NORMAL)  # an undefined type counts as normal
-        out.append(_piece(encoded, score, role))
+    scores = vocab.scores.astype("<f4").tobytes()
+    texts = [text.encode("utf-8", "surrogatepass") for text in vocab.tokens]
+    roles = vocab.types.translate(_ROLES)
+    for token in _refused(vocab, byte_fallback):
+        texts[token] = _PLACEHOLDER % token
+        roles[token] = TokenType.CONTROL
     if unk is None:
-        out.append(_piece(_PLACEHOLDER % len(out), 0.0, TokenType.UNKNOWN))
+        texts.append(_PLACEHOLDER % len(texts))
+        roles.append(TokenType.UNKNOWN)
+        scores += bytes(4)
+    else:
+        roles[unk] = TokenType.UNKNOWN
+    out = []
+    for text, at, role in zip(texts, range(0, len(scores), 4), roles, strict=True):
+        size = len(text)
+        head = _HEADS[size] if size < len(_HEADS) else _head(size)
+        out.append(b"%b%b\x15%b\x18%c" % (head, text, scores[at : at + 4], role))
     return b"".join(out)
 
 

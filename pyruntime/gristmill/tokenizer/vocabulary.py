@@ -63,6 +63,15 @@ def metadata_error(key: str, rule: str) -> TokenizerError:
     return TokenizerError(f"[{PREFIX}{key}] {rule}")
 
 
+def is_text(text: str) -> bool:
+    """Whether a text is UTF-8: tokens that are raw bytes have surrogate escapes instead."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def string_array(metadata: Mapping[str, Any], key: str) -> list[str] | None:
     """The strings under a key, or None if the key is missing.
 

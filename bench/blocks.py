@@ -22,6 +22,7 @@ GEOMETRY: dict[str, tuple[int, int]] = {
     "Q4_0": (32, 18), "Q4_1": (32, 20), "Q5_0": (32, 22), "Q5_1": (32, 24), "Q8_0": (32, 34),
     "Q2_K": (256, 84), "Q3_K": (256, 110), "Q4_K": (256, 144), "Q5_K": (256, 176),
     "Q6_K": (256, 210), "IQ4_NL": (32, 18), "IQ4_XS": (256, 136),
+    "MXFP4": (32, 17),
 }  # fmt: skip
 
 
@@ -79,6 +80,15 @@ def _fill_q6_k(blocks: Bytes, d: Scales) -> None:
     _put_f16(blocks, 208, d / np.float32(18.5 * 76.0))
 
 
+def _fill_mxfp4(blocks: Bytes, d: Scales) -> None:
+    """Powers of two below and above d, as many of each as give its mean square; d ends up there."""
+    wanted = np.log2(d / np.float32(5.852))
+    floor = np.floor(wanted)
+    share = (np.exp2(2 * (wanted - floor)) - 1) / 3  # 1 - share + 4 share = the square above floor
+    upper = blocks[:, 1].astype(np.float32) / 256 < share
+    blocks[:, 0] = (floor + upper + 128).astype(np.uint8)
+
+
 FILLERS: dict[str, Callable[[Bytes, Scales], None]] = {
     "Q4_0": lambda b, d: _fill_plain(b, d, 4.64),
     "Q5_0": lambda b, d: _fill_plain(b, d, 9.25),
@@ -92,6 +102,7 @@ FILLERS: dict[str, Callable[[Bytes, Scales], None]] = {
     "Q4_K": lambda b, d: _fill_k_minima(b, d, 4.61, 7.5),
     "Q5_K": lambda b, d: _fill_k_minima(b, d, 9.23, 15.5),
     "Q6_K": _fill_q6_k,
+    "MXFP4": _fill_mxfp4,
 }
 
 

@@ -19,7 +19,7 @@ FILE_TYPES: dict[str, tuple[int, str]] = {
     "Q3_K_S": (11, "Q3_K"), "Q3_K_M": (12, "Q3_K"), "Q3_K_L": (13, "Q3_K"),
     "Q4_K_S": (14, "Q4_K"), "Q4_K_M": (15, "Q4_K"),
     "Q5_K_S": (16, "Q5_K"), "Q5_K_M": (17, "Q5_K"), "Q6_K": (18, "Q6_K"),
-    "IQ4_NL": (25, "IQ4_NL"), "IQ4_XS": (30, "IQ4_XS"),
+    "IQ4_NL": (25, "IQ4_NL"), "IQ4_XS": (30, "IQ4_XS"), "MXFP4": (38, "MXFP4"),
 }  # fmt: skip
 
 # A row that is no whole number of super-blocks falls back to a type of 32-blocks, then to F16.
@@ -42,7 +42,7 @@ def use_more_bits(layer: int, layers: int) -> bool:
 def _output(base: str, columns: int) -> str:
     if columns % GEOMETRY[base][0]:
         return "Q8_0"
-    return base if base == "Q8_0" else "Q6_K"
+    return "Q8_0" if base in {"Q8_0", "MXFP4"} else "Q6_K"
 
 
 def _attn_v(file_type: str, base: str, layer: int, layers: int, gqa: int) -> str:

@@ -55,6 +55,7 @@ def test_use_more_bits() -> None:
         ("Q5_K_M", "tinyllama-1.1b", {"Q5_K": 135, "Q6_K": 21}),
         ("Q4_0", "tinyllama-1.1b", {"Q4_0": 155, "Q6_K": 1}),
         ("Q8_0", "tinyllama-1.1b", {"Q8_0": 156}),
+        ("Q3_K_M", "tinyllama-1.1b", {"Q3_K": 89, "Q4_K": 63, "Q5_K": 3, "Q6_K": 1}),
         # Rows of 896 are no whole super-blocks: Q5_0 and Q8_0 stand in, only ffn_down fits.
         ("Q4_K_M", "qwen2.5-0.5b", {"Q5_0": 132, "Q8_0": 13, "Q4_K": 12, "Q6_K": 12}),
     ],

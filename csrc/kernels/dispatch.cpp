@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "base/error.h"
+#include "isa_levels.h"
 
 namespace gm {
 
@@ -12,17 +13,32 @@ namespace gm {
   namespace isa {                  \
   extern const KernelTable kTable; \
   }
-GM_LEVEL(scalar)
-#if defined(__x86_64__) || defined(_M_X64)
-GM_LEVEL(avx2)
-GM_LEVEL(avx2_vnni)
-GM_LEVEL(avx512)
-GM_LEVEL(avx512_vnni)
-#ifdef GM_WITH_AMX
-GM_LEVEL(amx_int8)
-#endif
-#endif
+GM_ISA_LEVELS(GM_LEVEL)
 #undef GM_LEVEL
+
+// What each level asks of the CPU; a build may have fewer of them.
+namespace runs_on {
+
+inline bool scalar(const CpuFeatures&) { return true; }
+
+// Haswell, Zen and later.
+inline bool avx2(const CpuFeatures& cpu) { return cpu.avx2 && cpu.fma && cpu.f16c; }
+
+// Alder Lake and later laptops, Sierra Forest.
+inline bool avx2_vnni(const CpuFeatures& cpu) { return avx2(cpu) && cpu.avx_vnni; }
+
+// Skylake-X.
+inline bool avx512(const CpuFeatures& cpu) {
+  return avx2(cpu) && cpu.avx512f && cpu.avx512bw && cpu.avx512dq && cpu.avx512vl;
+}
+
+// Cascade Lake, Ice Lake, Zen 4 and later.
+inline bool avx512_vnni(const CpuFeatures& cpu) { return avx512(cpu) && cpu.avx512_vnni; }
+
+// Sapphire Rapids and later servers.
+inline bool amx_int8(const CpuFeatures& cpu) { return avx512_vnni(cpu) && cpu.amx_int8; }
+
+}  // namespace runs_on
 
 namespace {
 
@@ -31,31 +47,9 @@ struct Level {
   bool (*runs_on)(const CpuFeatures&);
 };
 
-bool has_avx2(const CpuFeatures& cpu) { return cpu.avx2 && cpu.fma && cpu.f16c; }
-
-bool has_avx512(const CpuFeatures& cpu) {
-  return has_avx2(cpu) && cpu.avx512f && cpu.avx512bw && cpu.avx512dq && cpu.avx512vl;
-}
-
-constexpr Level kLevels[] = {
-    {&scalar::kTable, [](const CpuFeatures&) { return true; }},
-#if defined(__x86_64__) || defined(_M_X64)
-    // Haswell, Zen and later.
-    {&avx2::kTable, has_avx2},
-    // Alder Lake and later laptops, Sierra Forest.
-    {&avx2_vnni::kTable, [](const CpuFeatures& cpu) { return has_avx2(cpu) && cpu.avx_vnni; }},
-    // Skylake-X.
-    {&avx512::kTable, has_avx512},
-    // Cascade Lake, Ice Lake, Zen 4 and later.
-    {&avx512_vnni::kTable,
-     [](const CpuFeatures& cpu) { return has_avx512(cpu) && cpu.avx512_vnni; }},
-#ifdef GM_WITH_AMX
-    // Sapphire Rapids and later servers.
-    {&amx_int8::kTable,
-     [](const CpuFeatures& cpu) { return has_avx512(cpu) && cpu.avx512_vnni && cpu.amx_int8; }},
-#endif
-#endif
-};
+#define GM_LEVEL(isa) {&isa::kTable, runs_on::isa},
+constexpr Level kLevels[] = {GM_ISA_LEVELS(GM_LEVEL)};
+#undef GM_LEVEL
 
 std::string join(const std::vector<std::string>& names) {
   std::string all;

@@ -27,6 +27,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {**made, "bundled": hub.bundled_model()}
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize(
     ("name", "context", "batch"),
     [("bundled", 1024, 512), ("wide", 6000, 256), ("wide", 64, 64), ("odd", 2048, 2048)],

@@ -55,7 +55,7 @@ def use(path: Path) -> bool:
             _ = file.metadata[key]
         total = 0
         for name in file.tensors:
-            total += int(file.data(name).view("u1").sum())
+            total += int(file.data(name).reshape(-1).view("u1").sum())  # a scalar has no axis
         repr(file)
     except GristmillError:
         return False

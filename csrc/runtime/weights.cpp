@@ -68,6 +68,9 @@ Weights::Weights(const Plan& plan, std::shared_ptr<const gguf::File> file, Threa
     key_ = panel_key(layout_, *file_);
     cache_ = {CacheState::Miss, entry_path(cache, key_), ""};
     if (!find_cached(pool, progress)) entry_.reset();
+    // Key and sample touch all tensors, and a fault may map megabytes around each.
+    for (uint32_t i = 0; i < file_->part_count(); ++i)
+      file_->part(i).drop(0, file_->part(i).size());
   }
   const uint8_t* base = nullptr;
   if (entry_ != nullptr) {

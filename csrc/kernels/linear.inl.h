@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // out = W x over panels: the one loop of decode (T = 1), small batches and prefill. Few tokens read
 // the weights straight from the panel and expand them in registers; many tokens expand a k-step
-// (256 values) of kPanelPair panels into L1 once and walk the token tiles. Steps is Steps256 or
-// Steps32. Per block: exact int32 sums, then acc = fma(dw * da, float(sum), acc).
+// (256 values, or 128 floats) of kPanelPair panels into L1 once and walk the token tiles. Steps is
+// Steps256, Steps32 or StepsFloat. Per block of a quantized format: exact int32 sums, then
+// acc = fma(dw * da, float(sum), acc).
 
 template <class Steps>
 struct DirectTile {
@@ -71,18 +72,18 @@ inline void linear_expanded(const LinearArgs& args, size_t p, size_t t0, size_t 
                          (t1 - t0) * kPanelRows};
   std::memset(sums.p, 0, P * sums.panel_stride * sizeof(float));
   // Each tile fetches its share of the next step's weights: all at once would stall on the misses.
-  const size_t share = (Steps::kStepBytes * kLineTile / (t1 - t0) + 64) / 64 * 64;
+  const size_t share = (Steps::kStepBytes * Steps::kTile / (t1 - t0) + 64) / 64 * 64;
   for (size_t s = 0; s < Steps::count(args.K); ++s) {
     const uint8_t* panel = args.panels + p * panel_bytes;
     for (int i = 0; i < P; ++i)
       Steps::fill(panel + static_cast<size_t>(i) * panel_bytes, args.K, s, expanded[i]);
     const uint8_t* ahead = panel + (s + 1) * Steps::kStepBytes;
-    for (size_t t = t0; t < t1; t += tile_width(args.T - t, kLineTile)) {
+    for (size_t t = t0; t < t1; t += tile_width(args.T - t, Steps::kTile)) {
       for (size_t i = 0; i < P; ++i)
         for (size_t b = 0; b < share; b += 64) __builtin_prefetch(ahead + i * panel_bytes + b);
       ahead += share;
-      with_width<kLineTile>(
-          tile_width(args.T - t, kLineTile),
+      with_width<Steps::kTile>(
+          tile_width(args.T - t, Steps::kTile),
           ExpandedTile<Steps, P>{args,
                                  p,
                                  t,
@@ -100,8 +101,10 @@ void linear(const LinearArgs& args, size_t p0, size_t p1) noexcept {
   const size_t row_dwords = act_dwords(kind, args.K);
   size_t t = 0;
 #ifdef GM_MATRIX_UNIT
-  t = args.T / kTileTokens * kTileTokens;
-  if (t != 0) linear_tiles<TileSteps<Steps>>(args, p0, p1, t, row_dwords);
+  if constexpr (kind != ActKind::F32) {
+    t = args.T / kTileTokens * kTileTokens;
+    if (t != 0) linear_tiles<TileSteps<Steps>>(args, p0, p1, t, row_dwords);
+  }
 #endif
   if (t == args.T) return;
   if constexpr (kDirectTokens != 0) {
@@ -121,8 +124,10 @@ void linear(const LinearArgs& args, size_t p0, size_t p1) noexcept {
 }
 
 size_t linear_scratch_bytes(size_t T) noexcept {
-  static_assert(sizeof(Expanded256) >= sizeof(Expanded32));
-  const size_t lines = kPanelPair * (sizeof(Expanded256) + T * kPanelRows * sizeof(float));
+  constexpr size_t kInts = sizeof(Expanded256), kFloats = sizeof(StepsFloat<F32Panel>::Expanded);
+  static_assert(kInts >= sizeof(Expanded32));
+  constexpr size_t kExpanded = kInts > kFloats ? kInts : kFloats;
+  const size_t lines = kPanelPair * (kExpanded + T * kPanelRows * sizeof(float));
 #ifdef GM_MATRIX_UNIT
   const size_t tiles = TileScratch::bytes(T);
   return tiles > lines ? tiles : lines;

@@ -150,6 +150,7 @@ struct Steps256 {
   using Panel = PanelType;
   using Form = typename ExpandedFrom<Panel>::Type;
   using Expanded = Expanded256;
+  static constexpr size_t kTile = kLineTile;
   static constexpr size_t kActDwords = kAct256Dwords;
   static constexpr size_t kStepBytes = Panel::kBlockBytes;
   static size_t count(size_t K) { return K / 256; }

@@ -97,6 +97,7 @@ template <class PanelType>
 struct Steps32 {
   using Panel = PanelType;
   using Expanded = Expanded32;
+  static constexpr size_t kTile = kLineTile;
   static constexpr size_t kActDwords = 8 * kAct32Dwords;
   static constexpr size_t kStepBytes = 8 * Panel::kBlockBytes;
   static size_t count(size_t K) { return (K + 255) / 256; }

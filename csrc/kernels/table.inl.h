@@ -22,8 +22,9 @@ namespace {
 #ifdef GM_MATRIX_UNIT
 #include "kernels/linear_tiles.inl.h"
 #endif
-#include "kernels/linear.inl.h"
 #include "kernels/linear_float.inl.h"
+
+#include "kernels/linear.inl.h"
 
 #include "kernels/unpack/code_table.inl.h"
 #include "kernels/unpack/iq4_nl.inl.h"
@@ -62,7 +63,7 @@ constexpr auto linear_for() {
   } else if constexpr (kind == ActKind::Q8_32) {
     return &linear<Steps32<Panel>, kind>;
   } else {
-    return &linear_float<Panel>;
+    return &linear<StepsFloat<Panel>, kind>;
   }
 }
 

@@ -78,6 +78,18 @@ const char* kind_of(mode_t mode) {
 
 }  // namespace
 
+void MappedFile::check() const {
+  const FileIdentity now = identity_of(path_);
+  const bool same = now.device == identity_.device && now.inode == identity_.inode;
+  const bool shorter = identity_.size != 0 && same && now.size < size_;  // 0: the system is silent
+  if (!broken() && !shorter) return;
+  fail(path_, shorter ? "the file was shortened while it was in use. Got " +
+                            std::to_string(now.size) + " bytes, expected " + std::to_string(size_) +
+                            ". Hint: replace a model by renaming another file over it."
+                      : "the file could not be read while it was in use (it was shortened, or its "
+                        "medium failed). Load it again.");
+}
+
 #ifndef _WIN32
 
 MappedFile::MappedFile(const std::string& path) : path_(path), opened_ns_(now_ns()) {
@@ -101,6 +113,7 @@ MappedFile::MappedFile(const std::string& path) : path_(path), opened_ns_(now_ns
   void* map = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.fd, 0);
   if (map == MAP_FAILED) fail(path, "cannot map the file: " + reason(errno) + ".");
   data_ = static_cast<const uint8_t*>(map);
+  guard_.watch(data_, size_);
 }
 
 bool MappedFile::exists(const std::string& path) noexcept {
@@ -114,6 +127,7 @@ FileIdentity MappedFile::identity_of(const std::string& path) noexcept {
 }
 
 MappedFile::~MappedFile() {
+  guard_.ignore();
   if (data_ != nullptr) ::munmap(const_cast<uint8_t*>(data_), size_);
 }
 

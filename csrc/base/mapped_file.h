@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: MIT
 // A read-only map of a whole regular file. Opening never blocks: directories, pipes and devices are
 // refused by name. The map stays valid when the file is renamed or replaced (that is how
-// FileWriter works); shrinking a mapped file in place is outside what a process can guard against.
+// FileWriter works). When it is shortened in place, or the medium fails, the bytes that are gone
+// read as zeros and the map is broken from then on (base/map_guard.h); what was computed from it is
+// worth nothing, so whoever hands out a result calls check() or asks broken() before. Bytes that
+// another program overwrites in place are simply seen.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
+
+#include "base/map_guard.h"
 
 namespace gm {
 
@@ -37,6 +42,10 @@ class MappedFile {
   // Page-aligned; empty (null) for an empty file.
   std::span<const uint8_t> bytes() const noexcept { return {data_, size_}; }
   size_t size() const noexcept { return size_; }
+  // Whether bytes could not be read so far. check() throws ResourceError then, and also if the file
+  // is shorter now than the map.
+  bool broken() const noexcept { return guard_.broken(); }
+  void check() const;
   // Of the file as it was opened, and when that was (nanoseconds since 1970).
   const FileIdentity& identity() const noexcept { return identity_; }
   int64_t opened_ns() const noexcept { return opened_ns_; }
@@ -52,6 +61,7 @@ class MappedFile {
 
  private:
   std::string path_;
+  MapGuard guard_;
   const uint8_t* data_ = nullptr;
   size_t size_ = 0;
   FileIdentity identity_;

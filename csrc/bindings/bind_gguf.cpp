@@ -66,15 +66,17 @@ py::object read_scalar(Reader& reader, ValueType type) {
   }
 }
 
-// The elements of an array whose head has been read. Depth was limited when the file was opened.
-py::object read_array(Reader& reader, const ArrayHead& head) {
+// The elements of an array whose head has been read. `depth` counts it and the arrays around it: it
+// was limited when the file was opened, but the bytes may have changed since.
+py::object read_array(Reader& reader, const ArrayHead& head, int depth = 1) {
+  if (depth > gguf::kMaxArrayDepth) reader.fail("the file changed while it was in use.");
   const uint32_t size = gguf::value_size(head.element);
   if (size == 0) {
     py::object list = steal(PyList_New(static_cast<Py_ssize_t>(head.length)));
     for (uint64_t i = 0; i < head.length; ++i) {
       py::object item = head.element == ValueType::String
                             ? to_str(reader.string("a string"))
-                            : read_array(reader, gguf::read_array_head(reader));
+                            : read_array(reader, gguf::read_array_head(reader), depth + 1);
       PyList_SET_ITEM(list.ptr(), static_cast<Py_ssize_t>(i), item.release().ptr());
     }
     return list;
@@ -91,6 +93,7 @@ py::object read_array(Reader& reader, const ArrayHead& head) {
 
 const MetaEntry& entry_of(const File& file, const std::string& key) {
   const MetaEntry* entry = file.metadata().find(key);
+  if (entry == nullptr) file.check();  // its name may be gone
   if (entry == nullptr) throw py::key_error(key);
   return *entry;
 }
@@ -99,10 +102,15 @@ py::object read_value(const File& file, const std::string& key) {
   const MetaEntry& entry = entry_of(file, key);
   Reader reader = file.metadata().reader_at(entry);
   try {
-    return entry.type == ValueType::Array ? read_array(reader, entry.array)
-                                          : read_scalar(reader, entry.type);
+    py::object value = entry.type == ValueType::Array ? read_array(reader, entry.array)
+                                                      : read_scalar(reader, entry.type);
+    file.check();
+    return value;
   } catch (const py::error_already_set& error) {
     if (error.matches(PyExc_MemoryError)) throw std::bad_alloc();
+    throw;
+  } catch (const Error&) {
+    file.check();
     throw;
   }
 }
@@ -124,6 +132,7 @@ uint64_t array_length(const File& file, const std::string& key) {
 py::list list_keys(const File& file) {
   py::list keys;
   for (const MetaEntry& entry : file.metadata().entries()) keys.append(to_str(entry.key));
+  file.check();
   return keys;
 }
 
@@ -135,6 +144,7 @@ py::list list_tensors(const File& file) {
     result.append(py::make_tuple(to_str(tensor.name), std::string(tensor.type.name), shape,
                                  tensor.offset, tensor.bytes, tensor.part));
   }
+  file.check();
   return result;
 }
 
@@ -142,6 +152,7 @@ py::list list_tensors(const File& file) {
 py::array tensor_bytes(const py::object& self, const std::string& name) {
   const auto& file = self.cast<const File&>();
   const TensorInfo* tensor = file.find(name);
+  file.check();
   if (tensor == nullptr) throw py::key_error(name);
   const std::span<const uint8_t> bytes = file.bytes(*tensor);
   py::array_t<uint8_t> view(static_cast<py::ssize_t>(bytes.size()), bytes.data(), self);
@@ -178,7 +189,8 @@ void bind_gguf(py::module_& module) {
       .def("value", &read_value, py::arg("key"))
       .def("array_length", &array_length, py::arg("key"))
       .def("tensors", &list_tensors)
-      .def("tensor_bytes", &tensor_bytes, py::arg("name"));
+      .def("tensor_bytes", &tensor_bytes, py::arg("name"))
+      .def("check", &File::check);
 
   bind_gguf_writer(module);
 }

@@ -127,18 +127,30 @@ void check_part(const std::string& path, const Metadata& metadata, uint64_t numb
 
 }  // namespace
 
-File::Part File::read_part(const std::string& path, uint32_t number) {
-  auto map = std::make_unique<MappedFile>(path);
-  const std::span<const uint8_t> bytes = map->bytes();
-  Reader reader(bytes, map->path());
+File::Part File::parse(const MappedFile& map, uint32_t number) {
+  const std::span<const uint8_t> bytes = map.bytes();
+  Reader reader(bytes, map.path());
   check_magic(reader, bytes);
-  const uint32_t version = read_version(reader, path);
+  const uint32_t version = read_version(reader, map.path());
   const auto tensor_count = reader.scalar<uint64_t>("the number of tensors");
   const auto key_count = reader.scalar<uint64_t>("the number of metadata keys");
-  Metadata metadata(bytes, map->path(), reader, key_count);
+  Metadata metadata(bytes, map.path(), reader, key_count);
   const uint64_t alignment = read_alignment(metadata);
   std::vector<TensorInfo> tensors = read_tensors(reader, tensor_count, alignment, number);
-  return Part{std::move(map), std::move(metadata), std::move(tensors), version, alignment};
+  return Part{nullptr, std::move(metadata), std::move(tensors), version, alignment};
+}
+
+File::Part File::read_part(const std::string& path, uint32_t number) {
+  auto map = std::make_unique<MappedFile>(path);
+  try {
+    Part part = parse(*map, number);
+    map->check();
+    part.map = std::move(map);
+    return part;
+  } catch (const Error&) {
+    map->check();  // what was wrong may be the zeros in place of bytes that are gone
+    throw;
+  }
 }
 
 void File::add_part(Part part) {
@@ -220,6 +232,14 @@ uint64_t File::file_bytes() const noexcept {
   uint64_t total = 0;
   for (const Part& part : parts_) total += part.map->size();
   return total;
+}
+
+bool File::broken() const noexcept {
+  return std::any_of(parts_.begin(), parts_.end(), [](const Part& p) { return p.map->broken(); });
+}
+
+void File::check() const {
+  for (const Part& part : parts_) part.map->check();
 }
 
 void File::prefetch(const TensorInfo& tensor) const noexcept {

@@ -35,6 +35,9 @@ class File {
   size_t part_count() const noexcept { return parts_.size(); }
   const MappedFile& part(size_t i) const noexcept { return *parts_[i].map; }
   uint64_t file_bytes() const noexcept;  // all parts
+  // Whether a part could not be read; see base/mapped_file.h. check() throws ResourceError.
+  bool broken() const noexcept;
+  void check() const;
 
   // Hints: the tensor's pages are needed soon, or no longer (they may be read again).
   void prefetch(const TensorInfo& tensor) const noexcept;
@@ -51,6 +54,7 @@ class File {
 
   File() = default;
   static Part read_part(const std::string& path, uint32_t number);
+  static Part parse(const MappedFile& map, uint32_t number);  // leaves Part::map empty
   void add_part(Part part);
   void add_other_parts(const std::string& first_path);
 

@@ -15,7 +15,6 @@ static_assert(std::endian::native == std::endian::little, "GGUF is read in place
 
 namespace {
 
-constexpr int kMaxArrayDepth = 4;  // nobody nests; a limit keeps the recursion flat
 constexpr uint64_t kStringHead = 8;
 constexpr uint64_t kArrayHead = 12;
 constexpr size_t kMaxQuoted = 80;

@@ -89,6 +89,7 @@ struct ArrayHead {
   uint64_t length = 0;
 };
 ArrayHead read_array_head(Reader& reader);
+inline constexpr int kMaxArrayDepth = 4;  // nobody nests; a limit keeps the recursion flat
 
 // Moves past one value without reading its contents: O(1) for fixed sizes and arrays of them, one
 // step per element for arrays of strings. `depth` is the number of arrays around it.

@@ -38,6 +38,7 @@ class PanelCacheEntry {
   static std::unique_ptr<PanelCacheEntry> open(const std::string& path, std::string* why);
 
   const PanelCacheInfo& info() const noexcept { return info_; }
+  const MappedFile& map() const noexcept { return map_; }
   // [info().panel_bytes], page-aligned.
   const uint8_t* panels() const noexcept;
   // Whether a file of that stamp was compared with this entry. A stamp of 0 never was.

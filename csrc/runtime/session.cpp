@@ -69,6 +69,10 @@ void Session::forward(std::span<const int32_t> tokens) {
   const size_t rows = options_.all_logits ? tokens.size() : 1;
   const std::lock_guard pool_lock(model_->pool_mutex());
   executor_.run(tokens.data(), tokens.size(), position_, rows);
+  if (model_->weights().broken()) {  // some of them were zeros
+    logits_rows_ = 0;
+    model_->weights().check();
+  }
   position_ += tokens.size();
   logits_rows_ = rows;
 }

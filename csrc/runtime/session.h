@@ -35,7 +35,8 @@ class Session {
   Session(std::shared_ptr<Model> model, const SessionOptions& options);
 
   // Appends the tokens. Throws ContextError (empty, more than max_batch, beyond the context, no
-  // token of the vocabulary) or ResourceError (a forked child), leaving everything as it was.
+  // token of the vocabulary) or ResourceError (a forked child), leaving everything as it was, or
+  // ResourceError for a file that is gone while it is mapped, after which there are no logits.
   void forward(std::span<const int32_t> tokens);
   // Drops the cache from `position` on. Throws ContextError beyond the present position.
   void truncate(size_t position);

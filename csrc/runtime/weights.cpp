@@ -58,11 +58,26 @@ std::vector<const WeightPlace*> in_file_order(const WeightLayout& layout) {
   return order;
 }
 
+// The layout of a file; zeros in place of bytes that are gone are no wrong names or shapes.
+WeightLayout layout_of(const Plan& plan, const gguf::File& file) {
+  try {
+    return layout_weights(plan, file);
+  } catch (const Error&) {
+    file.check();
+    throw;
+  }
+}
+
 }  // namespace
 
 Weights::Weights(const Plan& plan, std::shared_ptr<const gguf::File> file, ThreadPool& pool,
                  const Progress& progress, const std::string& cache)
-    : file_(std::move(file)), layout_(layout_weights(plan, *file_)), weights_(plan.weights.size()) {
+    : file_(std::move(file)), layout_(layout_of(plan, *file_)), weights_(plan.weights.size()) {
+  load(pool, progress, cache);
+  check();
+}
+
+void Weights::load(ThreadPool& pool, const Progress& progress, const std::string& cache) {
   read_vectors();
   if (!cache.empty()) {
     key_ = panel_key(layout_, *file_);
@@ -84,6 +99,15 @@ Weights::Weights(const Plan& plan, std::shared_ptr<const gguf::File> file, Threa
     const WeightPlace& place = layout_.places[i];
     if (place.use.panels) weights_[i].panels = base + place.panel_offset;
   }
+}
+
+bool Weights::broken() const noexcept {
+  return file_->broken() || (entry_ != nullptr && entry_->map().broken());
+}
+
+void Weights::check() const {
+  file_->check();
+  if (entry_ != nullptr) entry_->map().check();
 }
 
 void Weights::read_vectors() {
@@ -117,6 +141,7 @@ bool Weights::find_cached(ThreadPool& pool, const Progress& progress) {
     // Compare only reads.
     if (!visit(Visit::Compare, const_cast<uint8_t*>(entry_->panels()), pool, progress))
       return false;
+    if (entry_->map().broken()) return false;  // zeros, and so were the weights
     entry_->learn(source_stamp(*file_));
     cache_.state = CacheState::Compared;
   }
@@ -145,6 +170,7 @@ bool Weights::visit(Visit what, uint8_t* panels, ThreadPool& pool, const Progres
       const size_t end = std::min(first + step, w->panels());
       Job job{w, file_->bytes(tensor).data(), panels + w->panel_offset, end, {first}, &scratch};
       pool.run(compare ? compare_chunks : pack_chunks, &job);
+      if (file_->broken()) file_->check();
       if (job.differs) return false;
       // From the start of the tensor: the page that two segments share goes with the second.
       part.drop(tensor.offset,

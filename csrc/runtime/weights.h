@@ -45,6 +45,9 @@ class Weights {
   const Weight& operator[](WeightId id) const noexcept { return weights_[id]; }
   const WeightLayout& layout() const noexcept { return layout_; }
   const CacheOutcome& cache() const noexcept { return cache_; }
+  // Whether the file or the cache entry could not be read, at any time; see base/mapped_file.h.
+  bool broken() const noexcept;
+  void check() const;  // throws ResourceError that names the file
   // The writer of this model's entry after a miss; it reads these weights. Throws ResourceError,
   // also when the file has changed since it was opened.
   std::unique_ptr<PanelCacheWriter> cache_writer() const;
@@ -52,6 +55,7 @@ class Weights {
  private:
   enum class Visit : uint8_t { Pack, Compare };
 
+  void load(ThreadPool& pool, const Progress& progress, const std::string& cache);
   void read_vectors();
   bool find_cached(ThreadPool& pool, const Progress& progress);
   bool visit(Visit what, uint8_t* panels, ThreadPool& pool, const Progress& progress);

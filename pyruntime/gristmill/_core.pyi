@@ -35,6 +35,8 @@ class GgufFile:
     # (name, type name, shape in numpy order (rows first), absolute offset, bytes, part)
     def tensors(self) -> list[tuple[str, str, tuple[int, ...], int, int, int]]: ...
     def tensor_bytes(self, name: str) -> NDArray[np.uint8]: ...  # a read-only view into the map
+    # Raises ResourceError if bytes of the file are gone; the reads above do, too.
+    def check(self) -> None: ...
 
 class GgufWriter:
     """Streams a GGUF v3 file to a temporary name; `close` renames it into place.

@@ -191,11 +191,27 @@ class File:
         Raises:
             KeyError: There is no such tensor.
             UnsupportedError: The type has no decoder.
+            ResourceError: The file was shortened or failed meanwhile.
         """
         info = self.tensors[name]
         if info.type in NUMPY_TYPES:
-            return self.data(name).astype(np.float32)
-        return _core.decode(info.type, self._core.tensor_bytes(name), info.shape)
+            values = self.data(name).astype(np.float32)
+        else:
+            values = _core.decode(info.type, self._core.tensor_bytes(name), info.shape)
+        self.check()
+        return values
+
+    def check(self) -> None:
+        """Makes sure that what was read so far was really there.
+
+        Bytes of a file that another program shortens while it is open, or that its medium fails to
+        give, read as zeros. Values and tensors are checked when they are handed out; call this
+        after reading a view of `data`.
+
+        Raises:
+            ResourceError: Some bytes are gone.
+        """
+        self._core.check()
 
     def __repr__(self) -> str:
         counts = f"{len(self.metadata)} keys, {len(self.tensors)} tensors"

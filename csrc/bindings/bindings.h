@@ -14,6 +14,7 @@ namespace gm::bindings {
 void bind_errors(pybind11::module_& module);       // first: the others may throw
 void bind_gguf(pybind11::module_& module);         // GgufFile is gm::gguf::File, held by shared_ptr
 void bind_gguf_writer(pybind11::module_& module);  // called by bind_gguf
+void bind_scan(pybind11::module_& module);         // scan_values
 void bind_formats(pybind11::module_& module);      // tensor types, decode, encode
 void bind_machine(pybind11::module_& module);      // ISA levels, threads, measured peaks
 void bind_memory(pybind11::module_& module);       // MemoryPlan, the panel cache

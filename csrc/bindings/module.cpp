@@ -12,6 +12,7 @@ PYBIND11_MODULE(_core, module) {
   module.attr("__version__") = GM_VERSION;
   gm::bindings::bind_errors(module);
   gm::bindings::bind_gguf(module);
+  gm::bindings::bind_scan(module);
   gm::bindings::bind_formats(module);
   gm::bindings::bind_machine(module);
   gm::bindings::bind_memory(module);

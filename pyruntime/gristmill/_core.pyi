@@ -38,6 +38,16 @@ class GgufFile:
     # Raises ResourceError if bytes of the file are gone; the reads above do, too.
     def check(self) -> None: ...
 
+# (NaNs, infinities, index of the first such value, largest magnitude of the others, its index,
+# median over pieces of 4096 values of their largest magnitudes) of a tensor; None if its type has
+# no decoder. Raises KeyError, and ResourceError if the file cannot be read to the end.
+def scan_values(
+    file: GgufFile,
+    name: str,
+    threads: int = 0,
+    progress: Any = None,  # callable(done_bytes), called from the calling thread
+) -> tuple[int, int, int, float, int, float] | None: ...
+
 class GgufWriter:
     """Streams a GGUF v3 file to a temporary name; `close` renames it into place.
 

@@ -175,7 +175,7 @@ def test_four_bytes_are_no_file(opened: Open) -> None:
 
 @pytest.mark.parametrize("length", [2**31, 2**32 - 1, 2**63, 2**64 - 1])
 def test_length_of_a_token_overflows(opened: Open, length: int) -> None:
-    """CVE-2024-23496: length + 1 wrapped. CVE-2025-49847: it was cast to int32 and then compared."""
+    """CVE-2024-23496: length + 1 wrapped. CVE-2025-49847: it was compared as int32."""
     tokens = array(STRING, 2, string(b"a") + string(b"b", length))
     with pytest.raises(FormatError, match="length of a string"):
         opened(with_pairs(pair(b"tokenizer.ggml.tokens", ARRAY, tokens)))

@@ -22,6 +22,7 @@ from .inspect import inspect
 from .output import is_terminal, note, prepare_streams
 from .plan import plan
 from .run import run
+from .verify import verify
 
 app = typer.Typer(
     name="gristmill",
@@ -37,6 +38,7 @@ app.command()(run)
 app.command()(chat)
 app.command()(inspect)
 app.command()(plan)
+app.command()(verify)
 app.command()(bench)
 app.command()(doctor)
 app.add_typer(cache)

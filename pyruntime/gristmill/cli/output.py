@@ -89,9 +89,10 @@ def console() -> Console:
 
 
 class LoadingBar:
-    """A progress bar on stderr for loading that takes over a second, on a terminal only."""
+    """A progress bar on stderr for what takes over a second, on a terminal only."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "loading") -> None:
+        self._what = what
         self._began = time.monotonic()
         self._progress: Progress | None = None
         self._task: Any = None
@@ -113,14 +114,14 @@ class LoadingBar:
             from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
             self._progress = Progress(
-                "loading",
+                self._what,
                 BarColumn(),
                 DownloadColumn(binary_units=True),
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
                 transient=True,
             )
-            self._task = self._progress.add_task("loading", total=total)
+            self._task = self._progress.add_task(self._what, total=total)
             self._progress.start()
         self._progress.update(self._task, completed=done, total=total)
 

@@ -71,11 +71,13 @@ def from_metadata(metadata: Mapping[str, Any]) -> Tokenizer:
         TokenizerError: There is no vocabulary, it is inconsistent, or its kind is unknown.
     """
     model = metadata.get(PREFIX + "model")
-    if model is None or model in ("none", "no_vocab"):
-        raise TokenizerError(f"[{PREFIX}model] the file has no tokenizer. Got {model!r}.")
+    if not isinstance(model, str) or model in ("none", "no_vocab"):
+        raise TokenizerError(f"[{PREFIX}model] the file has no tokenizer. Got {model!r:.80}.")
     if model not in _DEFAULTS:
         known = ", ".join(sorted(_DEFAULTS))
-        raise TokenizerError(f"[{PREFIX}model] is not supported. Got {model!r}, expected {known}.")
+        raise TokenizerError(
+            f"[{PREFIX}model] is not supported. Got {model!r:.80}, expected {known}."
+        )
     vocab, notes = read_vocabulary(metadata)
     defaults = _DEFAULTS[model]
     if model == "gpt2":

@@ -22,7 +22,10 @@ GEOMETRY: dict[str, tuple[int, int]] = {
     "Q4_0": (32, 18), "Q4_1": (32, 20), "Q5_0": (32, 22), "Q5_1": (32, 24), "Q8_0": (32, 34),
     "Q2_K": (256, 84), "Q3_K": (256, 110), "Q4_K": (256, 144), "Q5_K": (256, 176),
     "Q6_K": (256, 210), "IQ4_NL": (32, 18), "IQ4_XS": (256, 136),
-    "MXFP4": (32, 17),
+    "MXFP4": (32, 17), "NVFP4": (64, 36), "Q1_0": (128, 18), "Q2_0": (64, 18),
+    "IQ1_S": (256, 50), "IQ1_M": (256, 56), "IQ2_XXS": (256, 66), "IQ2_XS": (256, 74),
+    "IQ2_S": (256, 82), "IQ3_XXS": (256, 98), "IQ3_S": (256, 110),
+    "TQ1_0": (256, 54), "TQ2_0": (256, 66),
 }  # fmt: skip
 
 
@@ -89,6 +92,25 @@ def _fill_mxfp4(blocks: Bytes, d: Scales) -> None:
     blocks[:, 0] = (floor + upper + 128).astype(np.uint8)
 
 
+def _fill_iq1_m(blocks: Bytes, d: Scales) -> None:
+    """The four nibbles of d are on top of four 16-bit words."""
+    half = (d / np.float32(0.81 * 9.2)).astype(np.float16).view(np.uint16)
+    for i in range(4):
+        nibble = (half >> np.uint16(4 * i) & np.uint16(15)).astype(np.uint8)
+        blocks[:, 49 + 2 * i] = blocks[:, 49 + 2 * i] & 15 | nibble << 4
+
+
+def _fill_ternary(blocks: Bytes, d: Scales, offset: int) -> None:
+    """Both signs of d even out what the codes lack in symmetry."""
+    _put_f16(blocks, offset, np.where(blocks[:, 3] & 1, d, -d))
+
+
+def _fill_nvfp4(blocks: Bytes, d: Scales) -> None:
+    """A scale for each 16 values: the middle bits of an f16, the last one random."""
+    half = (d / np.float32(5.852 * 128)).astype(np.float16).view(np.uint16)
+    blocks[:, :4] = (half >> np.uint16(7)).astype(np.uint8)[:, None] ^ (blocks[:, :4] & 1)
+
+
 FILLERS: dict[str, Callable[[Bytes, Scales], None]] = {
     "Q4_0": lambda b, d: _fill_plain(b, d, 4.64),
     "Q5_0": lambda b, d: _fill_plain(b, d, 9.25),
@@ -103,6 +125,18 @@ FILLERS: dict[str, Callable[[Bytes, Scales], None]] = {
     "Q5_K": lambda b, d: _fill_k_minima(b, d, 9.23, 15.5),
     "Q6_K": _fill_q6_k,
     "MXFP4": _fill_mxfp4,
+    "NVFP4": _fill_nvfp4,
+    "Q1_0": lambda b, d: _put_f16(b, 0, d),
+    "Q2_0": lambda b, d: _fill_ternary(b, d / np.float32(1.22), 0),
+    "TQ1_0": lambda b, d: _fill_ternary(b, d / np.float32(0.82), 52),
+    "TQ2_0": lambda b, d: _fill_ternary(b, d / np.float32(1.22), 64),
+    "IQ1_S": lambda b, d: _put_f16(b, 0, d / np.float32(0.81 * 9.2)),
+    "IQ1_M": _fill_iq1_m,
+    "IQ2_XXS": lambda b, d: _put_f16(b, 0, d / np.float32(2.92 * 18.5)),
+    "IQ2_XS": lambda b, d: _put_f16(b, 0, d / np.float32(3.03 * 18.5)),
+    "IQ2_S": lambda b, d: _put_f16(b, 0, d / np.float32(3.09 * 18.5)),
+    "IQ3_XXS": lambda b, d: _put_f16(b, 0, d / np.float32(7.6 * 18.5)),
+    "IQ3_S": lambda b, d: _put_f16(b, 0, d / np.float32(7.6 * 18.5)),
 }
 
 

@@ -4,7 +4,8 @@
 File types are names as model files carry them (Q4_K_M). The rules are those of the common
 quantizer for dense decoders without an importance matrix: more bits for attn_v and ffn_down in
 the first and last eighth and in every third layer between, Q6_K for the output, and a fallback
-where a row is no whole number of blocks.
+where a row is no whole number of blocks. Types below 3 bits (whose mixes need such a matrix), IQ3
+and what is younger are one type throughout, but for the output.
 """
 
 from __future__ import annotations
@@ -20,13 +21,19 @@ FILE_TYPES: dict[str, tuple[int, str]] = {
     "Q4_K_S": (14, "Q4_K"), "Q4_K_M": (15, "Q4_K"),
     "Q5_K_S": (16, "Q5_K"), "Q5_K_M": (17, "Q5_K"), "Q6_K": (18, "Q6_K"),
     "IQ4_NL": (25, "IQ4_NL"), "IQ4_XS": (30, "IQ4_XS"), "MXFP4": (38, "MXFP4"),
+    "IQ2_XXS": (19, "IQ2_XXS"), "IQ2_XS": (20, "IQ2_XS"), "IQ2_S": (28, "IQ2_S"),
+    "IQ3_XXS": (23, "IQ3_XXS"), "IQ3_S": (26, "IQ3_S"),
+    "IQ1_S": (24, "IQ1_S"), "IQ1_M": (31, "IQ1_M"), "TQ1_0": (36, "TQ1_0"), "TQ2_0": (37, "TQ2_0"),
+    "NVFP4": (39, "NVFP4"), "Q1_0": (40, "Q1_0"), "Q2_0": (41, "Q2_0"),
 }  # fmt: skip
 
 # A row that is no whole number of super-blocks falls back to a type of 32-blocks, then to F16.
 FALLBACKS = {
     "Q2_K": "IQ4_NL",
     "Q3_K": "IQ4_NL",
-    "IQ4_XS": "IQ4_NL",
+    **dict.fromkeys(("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S"), "IQ4_NL"),
+    **dict.fromkeys(("IQ3_XXS", "IQ3_S", "IQ4_XS"), "IQ4_NL"),
+    **dict.fromkeys(("TQ1_0", "TQ2_0", "NVFP4", "Q1_0", "Q2_0"), "Q4_0"),
     "Q4_K": "Q5_0",
     "Q5_K": "Q5_1",
     "Q6_K": "Q8_0",

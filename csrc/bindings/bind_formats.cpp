@@ -97,6 +97,9 @@ bool all_finite(const float* values, size_t n) noexcept {
 py::array_t<uint8_t> encode(const std::string& name,
                             const py::array_t<float, py::array::c_style>& values) {
   const TypeInfo info = supported_type(name);
+  if (encode_row(info.format) == nullptr)
+    throw UnsupportedError("[formats] type " + std::string(info.name) +
+                           " can be read but not written. Hint: choose a type of more bits.");
   const std::vector<py::ssize_t> shape(values.shape(), values.shape() + values.ndim());
   const Rows rows = rows_of(shape, info);
   const float* in = values.data();

@@ -14,4 +14,12 @@ static constexpr int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -
 static constexpr int8_t kMxfp4Values[16] = {0, 1,  2,  3,  4,  6,  8,  12,
                                             0, -1, -2, -3, -4, -6, -8, -12};
 
+// Panels of codes (panels/recode.h): what they add to the values of a code to make it unsigned, and
+// the unit of d, which the formats of a panel share.
+static constexpr int kCodes3Offset = 43;
+static constexpr int kCodes4Offset = 31;
+static constexpr float kCodes2Unit = 0.125f;
+static constexpr float kCodes3Unit = 0.125f;
+static constexpr float kCodes4Unit = 0.5f;
+
 }  // namespace gm

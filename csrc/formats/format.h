@@ -45,7 +45,8 @@ TypeInfo type_info(Format format) noexcept;
 
 // Reference conversions, one row at a time; n is a multiple of block_values.
 // decode: blocks -> n f32, bit-equal to ggml's dequantizers.
-// encode: n f32 -> blocks; round-to-nearest, no importance weights.
+// encode: n f32 -> blocks; round-to-nearest, no importance weights; null for the grid formats
+// (IQ1, IQ2, IQ3), which are no use without such weights.
 using DecodeRow = void (*)(const void* blocks, float* out, size_t n) noexcept;
 using EncodeRow = void (*)(const float* in, void* blocks, size_t n) noexcept;
 DecodeRow decode_row(Format format) noexcept;

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "gguf/describe_type.h"
 
 namespace gm::gguf {
 namespace {
@@ -56,16 +57,6 @@ struct Entry {
   uint64_t relative = 0;  // offset into the data section
   bool sized = false;     // type and shape are good
 };
-
-// The private types of ik_llama.cpp, from 133 on; empty names were never written to files.
-constexpr uint32_t kIkFirst = 133;
-constexpr std::array<std::string_view, 26> kIkNames = {
-    "Q6_0",  "IQ1_BN", "IQ2_BN", "Q8_K64", "IQ2_K",   "IQ3_K",  "IQ4_K",  "IQ5_K",  "IQ6_K",
-    "",      "",       "IQ4_KS", "IQ2_KS", "IQ4_KSS", "Q8_K16", "Q8_K32", "Q8_KR8", "Q8_K128",
-    "Q8_KV", "IQ5_KS", "IQ2_KT", "IQ3_KT", "IQ4_KT",  "IQ3_KS", "IQ2_KL", "IQ1_KT"};
-constexpr uint32_t kIkRowsFirst = 202;  // row-interleaved variants (_R4, _R8, _R16)
-constexpr uint32_t kIkRowsLast = 399;
-constexpr uint32_t kBitnetI2S = 36;
 
 std::string in_tensor(const Reader& reader, const Entry& entry) {
   Reader at = reader;
@@ -182,31 +173,6 @@ uint64_t tensor_bytes(const TypeInfo& type, const std::array<uint64_t, kMaxDims>
     return 0;
   }
   return bytes;
-}
-
-std::string describe_type(uint32_t id) {
-  const TypeInfo type = type_info(id);
-  std::string name = "type " + std::to_string(id);
-  if (type.status == TypeStatus::Removed) {
-    std::string text = name + " (" + std::string(type.name) + ") was removed from GGUF.";
-    if (id == kBitnetI2S) text += " The bitnet.cpp fork uses the same id for its I2_S.";
-    if (type.name.starts_with("Q4_0_")) {
-      return text + " Hint: use the model's Q4_0 file, which is repacked for this CPU on load.";
-    }
-    if (type.name.starts_with("IQ4_NL_")) {
-      return text + " Hint: use a standard file such as Q4_0, IQ4_NL or TQ2_0.";
-    }
-    return text + " Hint: convert the original model again.";
-  }
-  if (type.status != TypeStatus::Unknown) return name + " (" + std::string(type.name) + ")";
-  if (id >= kIkFirst && id < kIkFirst + kIkNames.size() && !kIkNames[id - kIkFirst].empty()) {
-    name += " (" + std::string(kIkNames[id - kIkFirst]) + ")";
-  }
-  if ((id >= kIkFirst && id < kIkFirst + kIkNames.size()) ||
-      (id >= kIkRowsFirst && id <= kIkRowsLast)) {
-    return name + " is private to the ik_llama.cpp fork. Hint: use a file with standard types.";
-  }
-  return name + " is not a known GGUF tensor type. Hint: the file may need a newer gristmill.";
 }
 
 std::vector<TensorInfo> read_tensors(Reader& reader, uint64_t count, uint64_t alignment,

@@ -37,9 +37,6 @@ struct TensorInfo {
 uint64_t tensor_bytes(const TypeInfo& type, const std::array<uint64_t, kMaxDims>& dims,
                       std::string* why);
 
-// "type 12 (Q4_K)", and for removed or foreign ids what they are and what to do.
-std::string describe_type(uint32_t id);
-
 // Reads `count` entries at the reader's place; the data section starts at the next multiple of
 // `alignment` (a power of two). Throws FormatError, or UnsupportedError if types are all that is
 // wrong.

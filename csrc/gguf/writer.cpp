@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "gguf/describe_type.h"
 
 namespace gm::gguf {
 namespace {

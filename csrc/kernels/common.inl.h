@@ -40,6 +40,11 @@ inline Bytes64 b_bit_to_4(Bytes64 x, int s) {
   }
 }
 
+// Pair s of the bits of every byte in its two low bits; the others are to be masked off.
+inline Bytes64 b_pair_to_0(Bytes64 x, int s) {
+  return s == 0 ? x : s == 1 ? b_shr<2>(x) : s == 2 ? b_shr<4>(x) : b_shr<6>(x);
+}
+
 inline I32x16 i_broadcast(const uint32_t* p) { return i_set1(static_cast<int32_t>(*p)); }
 
 inline F32x16 f_broadcast(const uint32_t* p) { return f_set1(__builtin_bit_cast(float, *p)); }

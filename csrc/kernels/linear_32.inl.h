@@ -93,21 +93,36 @@ inline void add_block_32(const Source& source, const uint32_t* act, RegisterSums
   }
 }
 
+// A format with scales for fewer than 32 values has kParts blocks per block of activations, each of
+// which is 0 outside of its part.
+template <class Panel>
+constexpr size_t parts_of() {
+  if constexpr (requires { Panel::kParts; })
+    return Panel::kParts;
+  else
+    return 1;
+}
+
 template <class PanelType>
 struct Steps32 {
   using Panel = PanelType;
   using Expanded = Expanded32;
   static constexpr size_t kTile = kLineTile;
-  static constexpr size_t kActDwords = 8 * kAct32Dwords;
-  static constexpr size_t kStepBytes = 8 * Panel::kBlockBytes;
-  static size_t count(size_t K) { return (K + 255) / 256; }
+  static constexpr size_t kParts = parts_of<Panel>();
+  static constexpr size_t kActDwords = 8 / kParts * kAct32Dwords;
+  static constexpr size_t kStepBytes = 8 / kParts * Panel::kBlockBytes;
+  static size_t count(size_t K) { return (K / 32 * kParts + 7) / 8; }
   static size_t panel_bytes(size_t K) { return K / 32 * Panel::kBlockBytes; }
   static size_t blocks(size_t K, size_t step) {
-    const size_t left = K / 32 - step * 8;
+    const size_t left = K / 32 * kParts - step * 8;
     return left < 8 ? left : 8;
   }
+  // Panels with blocks of more than 32 values find theirs by its number.
   static Panel block(const uint8_t* panel, size_t step, size_t b) {
-    return Panel{panel + (step * 8 + b) * Panel::kBlockBytes};
+    if constexpr (requires { Panel::at(panel, b); })
+      return Panel::at(panel, step * 8 + b);
+    else
+      return Panel{panel + (step * 8 + b) * Panel::kBlockBytes};
   }
   static void fill(const uint8_t* panel, size_t K, size_t step, Expanded& out) {
     for (size_t b = 0; b < blocks(K, step); ++b) {
@@ -125,8 +140,9 @@ struct Steps32 {
                          RegisterSums<1, W>& acc) {
     for (size_t b = 0; b < blocks(K, step); ++b) {
       const Panel source = block(panel, step, b);
-      fetch_share(source.block + kStepBytes, Panel::kBlockBytes, 0, 1);
-      add_block_32<Panel, W, W, 1>(Direct32Block<Panel>{source}, act + b * kAct32Dwords * W, acc);
+      fetch_share(panel + (step * 8 + b + 8) * (kStepBytes / 8), kStepBytes / 8, 0, 1);
+      add_block_32<Panel, W, W, 1>(Direct32Block<Panel>{source},
+                                   act + b / kParts * kAct32Dwords * W, acc);
     }
   }
   template <int W, int N, int P>
@@ -135,10 +151,11 @@ struct Steps32 {
     RegisterSums<P, N> acc;
     acc.load(sums);
     for (size_t b = 0; b < blocks(K, step); ++b) {
-      const uint32_t* next = ahead + b * kAct32Dwords * N;
+      const uint32_t* next = ahead + b / kParts * kAct32Dwords * N;
       GM_UNROLL(8)
       for (size_t i = 0; i < kAct32Dwords * N; i += 16) __builtin_prefetch(next + i);
-      add_block_32<Panel, W, N, P>(Expanded32Block{source, b}, act + b * kAct32Dwords * W, acc);
+      add_block_32<Panel, W, N, P>(Expanded32Block{source, b}, act + b / kParts * kAct32Dwords * W,
+                                   acc);
     }
     acc.store(sums);
   }

@@ -232,7 +232,8 @@ struct TileSteps32 {
   static void multiply(const Lines& w, const Scales& scales, size_t K, size_t step,
                        const TilePass& pass, Waiting* pending) {
     for (size_t b = 0; b < Panels::blocks(K, step); ++b) {
-      const uint32_t *a0 = pass.act[0] + b * kBlock, *a1 = pass.act[1] + b * kBlock;
+      const size_t at = b / Panels::kParts * kBlock;
+      const uint32_t *a0 = pass.act[0] + at, *a1 = pass.act[1] + at;
       int32_t* results = pass.results[pending->sums == pass.results[0] ? 1 : 0];
       const Settler settler(*pending);
       tiles_see_memory();
@@ -246,7 +247,7 @@ struct TileSteps32 {
         _tile_dpbssd(1, 5, 6);
       }
       settler.template run<kTileTokens>(0);
-      fetch_block(pass.next + b * kBlock);
+      fetch_block(pass.next + at);
       _tile_stored(0, results, 64);
       settler.template run<kTileTokens>(kTileTokens);
       if constexpr (kTwo) _tile_stored(1, results + kTileSums, 64);

@@ -1,17 +1,29 @@
 // SPDX-License-Identifier: MIT
 // A panel block is its 16 GGUF blocks with every field transposed: unit u of row r lands at
 // 16 u + r. The field tables below are all there is to a layout. Some formats first rewrite a few
-// bits of each block (a bijection) so that the kernels can expand them with shifts alone.
+// bits of each block (a bijection) so that the kernels can expand them with shifts alone; those of
+// recode.h write other blocks.
 #include "panels/panel.h"
 
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "base/hash.h"
 
+#include "formats/iq1_m.h"
+#include "formats/iq1_s.h"
+#include "formats/iq2_s.h"
+#include "formats/iq2_xs.h"
+#include "formats/iq2_xxs.h"
+#include "formats/iq3_s.h"
+#include "formats/iq3_xxs.h"
 #include "formats/iq4_xs.h"
+#include "formats/tq1_0.h"
+#include "formats/tq2_0.h"
+#include "panels/recode.h"
 
 namespace gm {
 namespace {
@@ -121,23 +133,68 @@ constexpr uint32_t to_every_fourth_bit(uint32_t v) noexcept {
   return (v | v << 3) & 0x11111111u;
 }
 
-// Q5_0, Q5_1: bit c of byte i is the fifth bit of value 4 c + i; in the file bit k is that of value
-// k.
-template <size_t kAt, bool kToPanel>
-void q5_high_bits(uint8_t* block) noexcept {
-  uint32_t in = 0, out = 0;
-  std::memcpy(&in, block + kAt, 4);
-  for (uint32_t i = 0; i < 4; ++i)
-    out |= kToPanel ? every_fourth_bit(in >> i) << 8 * i
-                    : to_every_fourth_bit(in >> 8 * i & 0xff) << i;
-  std::memcpy(block + kAt, &out, 4);
+// Q1_0 and the fifth bits of Q5_0, Q5_1, for 32 values: bit c of byte i is that of value 4 c + i;
+// in the file bit k is that of value k.
+template <size_t kAt, bool kToPanel, size_t kCount = 1>
+void bits_by_line(uint8_t* block) noexcept {
+  for (size_t at = kAt; at < kAt + 4 * kCount; at += 4) {
+    uint32_t in = 0, out = 0;
+    std::memcpy(&in, block + at, 4);
+    for (uint32_t i = 0; i < 4; ++i)
+      out |= kToPanel ? every_fourth_bit(in >> i) << 8 * i
+                      : to_every_fourth_bit(in >> 8 * i & 0xff) << i;
+    std::memcpy(block + at, &out, 4);
+  }
+}
+
+// Q2_0: for 16 values, bits 2 s and 2 s + 1 of byte i are value 4 s + i; in the file value 4 i + s.
+// Its own inverse.
+void q2_0_codes(uint8_t* block) noexcept {
+  for (size_t at = 2; at < 18; at += 4) {
+    uint32_t v = 0;
+    std::memcpy(&v, block + at, 4);
+    // Pairs (s, i) and (i, s) change places: first within 2 x 2 of them, then these.
+    uint32_t t = (v ^ v >> 6) & 0x00cc00ccu;
+    v ^= t ^ t << 6;
+    t = (v ^ v >> 12) & 0x0000f0f0u;
+    v ^= t ^ t << 12;
+    std::memcpy(block + at, &v, 4);
+  }
+}
+
+// NVFP4: scales without the bit that means nothing, and 0 for NaN.
+void nvfp4_scales(uint8_t* block) noexcept {
+  for (size_t i = 0; i < 4; ++i)
+    block[i] = block[i] == 0x7f ? 0 : static_cast<uint8_t>(block[i] & 0x7f);
 }
 
 struct Layout {
   std::array<Field, 5> fields;
   void (*to_panel)(uint8_t*) noexcept = nullptr;
   void (*from_panel)(uint8_t*) noexcept = nullptr;
+  // Formats of recode.h: the row of a block, and what stands behind the first field.
+  void (*recode)(const uint8_t* block, uint8_t* row) noexcept = nullptr;
+  CodeTables tables = {};
 };
+
+template <class Block>
+constexpr Layout kCodes2 = {{{{1, 2}, {4, 1}, {16, 4}}},  // d, scales, codes
+                            nullptr,
+                            nullptr,
+                            to_codes2<Block>,
+                            scale_tables<Block>()};
+template <class Block>
+constexpr Layout kCodes3 = {{{{1, 2}, {8, 1}, {24, 4}}},
+                            nullptr,
+                            nullptr,
+                            to_codes3<Block>,
+                            value_tables<Block>(kCodes3Offset)};
+template <class Block>
+constexpr Layout kCodes4 = {{{{1, 2}, {4, 1}, {32, 4}}},
+                            nullptr,
+                            nullptr,
+                            to_codes4<Block>,
+                            value_tables<Block>(kCodes4Offset)};
 
 constexpr Layout kF32 = {{{{1, 4}}}};
 constexpr Layout kF16 = {{{{1, 2}}}};
@@ -145,11 +202,11 @@ constexpr Layout kBF16 = kF16;
 constexpr Layout kQ4_0 = {{{{1, 2}, {4, 4}}}};         // d, qs
 constexpr Layout kQ4_1 = {{{{2, 2}, {4, 4}}}};         // d m, qs
 constexpr Layout kQ5_0 = {{{{1, 2}, {1, 4}, {4, 4}}},  // d, qh, qs
-                          q5_high_bits<2, true>,
-                          q5_high_bits<2, false>};
+                          bits_by_line<2, true>,
+                          bits_by_line<2, false>};
 constexpr Layout kQ5_1 = {{{{2, 2}, {1, 4}, {4, 4}}},  // d m, qh, qs
-                          q5_high_bits<4, true>,
-                          q5_high_bits<4, false>};
+                          bits_by_line<4, true>,
+                          bits_by_line<4, false>};
 constexpr Layout kQ8_0 = {{{{1, 2}, {8, 4}}}};           // d, q
 constexpr Layout kQ2_K = {{{{8, 2}, {16, 4}, {2, 2}}}};  // scales, qs, d dmin
 constexpr Layout kQ3_K = {{{{24, 4}, {6, 2}, {1, 2}}},   // codes, scales, d
@@ -166,7 +223,21 @@ constexpr Layout kIQ4_NL = kQ4_0;
 constexpr Layout kIQ4_XS = {{{{1, 2}, {6, 1}, {32, 4}}},  // d, scales, qs
                             iq4_xs_scales_to_panel,
                             iq4_xs_scales_from_panel};
-constexpr Layout kMXFP4 = {{{{1, 1}, {4, 4}}}};  // e, qs
+constexpr Layout kMXFP4 = {{{{1, 1}, {4, 4}}}};                // e, qs
+constexpr Layout kNVFP4 = {{{{4, 1}, {8, 4}}}, nvfp4_scales};  // scales, qs
+constexpr Layout kQ1_0 = {{{{1, 2}, {4, 4}}},                  // d, qs
+                          bits_by_line<2, true, 4>,
+                          bits_by_line<2, false, 4>};
+constexpr Layout kQ2_0 = {{{{1, 2}, {4, 4}}}, q2_0_codes, q2_0_codes};
+constexpr Layout kIQ1_S = kCodes2<IQ1_SBlock>;
+constexpr Layout kTQ1_0 = kCodes2<TQ1_0Block>;
+constexpr Layout kTQ2_0 = kCodes2<TQ2_0Block>;
+constexpr Layout kIQ1_M = kCodes3<IQ1_MBlock>;
+constexpr Layout kIQ2_XXS = kCodes3<IQ2_XXSBlock>;
+constexpr Layout kIQ2_XS = kCodes3<IQ2_XSBlock>;
+constexpr Layout kIQ2_S = kCodes3<IQ2_SBlock>;
+constexpr Layout kIQ3_XXS = kCodes4<IQ3_XXSBlock>;
+constexpr Layout kIQ3_S = kCodes4<IQ3_SBlock>;
 
 constexpr const Layout* kLayouts[] = {
 #define GM_FORMAT(Name, id, values, bytes, Act) &k##Name,
@@ -189,6 +260,15 @@ void transpose_from(const uint8_t* in, size_t units, uint8_t* const* rows) noexc
       std::memcpy(rows[r] + u * kBytes, in + (u * kPanelRows + r) * kBytes, kBytes);
 }
 
+// Of a panel block.
+constexpr size_t block_bytes_of(const Layout& layout) noexcept {
+  size_t row = 0;
+  for (const Field& field : layout.fields) row += size_t{field.units} * field.unit_bytes;
+  return row * kPanelRows + (layout.recode != nullptr ? sizeof layout.tables : 0);
+}
+
+const Layout& layout_of(Format format) noexcept { return *kLayouts[static_cast<size_t>(format)]; }
+
 // One value per block and nothing to rewrite: consecutive blocks transpose as one.
 bool is_plain(const Layout& layout) noexcept {
   return layout.fields[1].unit_bytes == 0 && layout.to_panel == nullptr;
@@ -202,11 +282,17 @@ void pack_block(const Layout& layout, size_t bytes, size_t count, const uint8_t*
   const uint8_t* rows[kPanelRows];
   for (size_t r = 0; r < kPanelRows; ++r) {
     rows[r] = blocks[r];
-    if (layout.to_panel == nullptr) continue;
-    std::memcpy(rewritten[r], blocks[r], bytes);
-    layout.to_panel(rewritten[r]);
+    if (layout.recode != nullptr) {
+      layout.recode(blocks[r], rewritten[r]);
+    } else if (layout.to_panel != nullptr) {
+      std::memcpy(rewritten[r], blocks[r], bytes);
+      layout.to_panel(rewritten[r]);
+    } else {
+      continue;
+    }
     rows[r] = rewritten[r];
   }
+  bool tables = layout.recode != nullptr;
   for (const Field& field : layout.fields) {
     if (field.unit_bytes == 0) break;
     const size_t units = field.units * count;
@@ -216,6 +302,9 @@ void pack_block(const Layout& layout, size_t bytes, size_t count, const uint8_t*
     const size_t row_bytes = units * field.unit_bytes;
     for (const uint8_t*& row : rows) row += row_bytes;
     out += row_bytes * kPanelRows;
+    if (!std::exchange(tables, false)) continue;
+    std::memcpy(out, layout.tables.bytes, sizeof layout.tables);
+    out += sizeof layout.tables;
   }
 }
 
@@ -239,22 +328,26 @@ void unpack_block(const Layout& layout, const uint8_t* in,
 }  // namespace
 
 size_t panel_bytes(Format format, size_t K) noexcept {
-  const TypeInfo info = type_info(format);
-  return K / info.block_values * info.block_bytes * kPanelRows;
+  return K / type_info(format).block_values * block_bytes_of(layout_of(format));
 }
 
 size_t packed_bytes(Format format, size_t rows, size_t K) noexcept {
   return (rows + kPanelRows - 1) / kPanelRows * panel_bytes(format, K);
 }
 
+bool is_permuted(Format format) noexcept {
+  const Layout& layout = layout_of(format);
+  return layout.recode == nullptr && (layout.to_panel == nullptr) == (layout.from_panel == nullptr);
+}
+
 void pack_panels(Format format, const uint8_t* rows_data, size_t rows, size_t K, uint8_t* out,
                  size_t p0, size_t p1) noexcept {
   static constexpr uint8_t kZeroBlock[kMaxBlockBytes] = {};
-  const Layout& layout = *kLayouts[static_cast<size_t>(format)];
+  const Layout& layout = layout_of(format);
   const TypeInfo info = type_info(format);
   const size_t blocks = K / info.block_values;
   const size_t row_bytes = blocks * info.block_bytes;
-  const size_t block_bytes = size_t{info.block_bytes} * kPanelRows;
+  const size_t block_bytes = block_bytes_of(layout);
   const size_t step = is_plain(layout) ? kMaxBlockBytes / info.block_bytes : 1;
   for (size_t p = p0; p < p1; ++p) {
     for (size_t b = 0; b < blocks; b += step) {
@@ -271,11 +364,11 @@ void pack_panels(Format format, const uint8_t* rows_data, size_t rows, size_t K,
 
 void unpack_panels(Format format, const uint8_t* panels, size_t rows, size_t K, uint8_t* rows_data,
                    size_t p0, size_t p1) noexcept {
-  const Layout& layout = *kLayouts[static_cast<size_t>(format)];
+  const Layout& layout = layout_of(format);
   const TypeInfo info = type_info(format);
   const size_t blocks = K / info.block_values;
   const size_t row_bytes = blocks * info.block_bytes;
-  const size_t block_bytes = size_t{info.block_bytes} * kPanelRows;
+  const size_t block_bytes = block_bytes_of(layout);
   uint8_t unpacked[kPanelRows][kMaxBlockBytes];
   for (size_t p = p0; p < p1; ++p) {
     for (size_t b = 0; b < blocks; ++b) {
@@ -290,8 +383,9 @@ void unpack_panels(Format format, const uint8_t* panels, size_t rows, size_t K, 
 
 uint64_t layout_fingerprint(Format format) {
   constexpr size_t kValues = 512;  // two of the largest blocks
-  const size_t bytes = panel_bytes(format, kValues);
-  std::vector<uint8_t> rows(bytes), panel(bytes);
+  const TypeInfo info = type_info(format);
+  std::vector<uint8_t> rows(kValues / info.block_values * info.block_bytes * kPanelRows);
+  std::vector<uint8_t> panel(panel_bytes(format, kValues));
   uint64_t pattern = 1;
   for (uint8_t& byte : rows) {
     pattern = pattern * 6364136223846793005u + 1442695040888963407u;

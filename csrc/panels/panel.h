@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Panels: weights permuted once, 16 rows side by side, so that a SIMD lane is a row and a matrix is
-// one linear stream. A panel takes exactly as many bytes as its 16 GGUF rows; rows beyond the
-// matrix are zero blocks. The layouts are the field tables of panel.cpp; each kernels/unpack file
-// says what its format's block looks like.
+// one linear stream. A panel takes exactly as many bytes as its 16 GGUF rows, but for the formats
+// of recode.h; rows beyond the matrix are zero blocks. The layouts are the field tables of
+// panel.cpp; each kernels/unpack file says what its format's block looks like.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,10 @@ size_t packed_bytes(Format format, size_t rows, size_t K) noexcept;
 // Packs panels [p0, p1) of a row-major GGUF matrix. out points at panel 0.
 void pack_panels(Format format, const uint8_t* rows_data, size_t rows, size_t K, uint8_t* out,
                  size_t p0, size_t p1) noexcept;
-// The inverse of pack_panels: rows [16 p0, 16 p1) again in GGUF order, bit for bit.
+// Whether a panel holds the bits of its rows, so that they can be unpacked.
+bool is_permuted(Format format) noexcept;
+// The inverse of pack_panels, where is_permuted: rows [16 p0, 16 p1) again in GGUF order, bit for
+// bit.
 void unpack_panels(Format format, const uint8_t* panels, size_t rows, size_t K, uint8_t* rows_data,
                    size_t p0, size_t p1) noexcept;
 

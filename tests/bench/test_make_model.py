@@ -12,6 +12,7 @@ import pytest
 
 import gguf
 from blocks import FILLERS, GEOMETRY, random_blocks, row_bytes
+from gristmill import _core
 from gristmill.gguf import File
 from make_model import main, matrices, random_model, rope_factors, tensors
 from shapes import SHAPES, Shape
@@ -21,12 +22,19 @@ from vocabulary import vocabulary
 TINY = Shape(dim=256, ffn=512, layers=8, heads=4, kv_heads=2, vocab=500, context=128)
 
 
+# What the gguf package can read: it lacks the decoders of the youngest types.
+THEIRS = {t.name for t in gguf.quants._type_traits} | {"F32", "F16"}
+
+
 @pytest.mark.parametrize("name", sorted(GEOMETRY))
 def test_blocks_have_the_deviation_asked_for(name: str) -> None:
     rng = np.random.default_rng(1)
     raw = random_blocks(rng, name, 64, 1024, 0.05)
-    assert gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[name]] == GEOMETRY[name]
-    values = gguf.quants.dequantize(raw, gguf.GGMLQuantizationType[name])
+    if name in THEIRS:
+        assert gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[name]] == GEOMETRY[name]
+        values = gguf.quants.dequantize(raw, gguf.GGMLQuantizationType[name])
+    else:
+        values = _core.decode(name, raw, (64, 1024))
     assert values.shape == (64, 1024)
     assert np.isfinite(values).all()
     assert 0.045 < values.std() < 0.055
@@ -91,7 +99,7 @@ def test_parameter_counts(shape: str, parameters: float) -> None:
     assert count == pytest.approx(parameters, rel=1e-3)
 
 
-@pytest.mark.parametrize("file_type", sorted(FILE_TYPES))
+@pytest.mark.parametrize("file_type", sorted(t for t, (_, b) in FILE_TYPES.items() if b in THEIRS))
 def test_other_readers_accept_the_file(file_type: str, tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
     size = random_model(path, TINY, file_type, seed=3)

@@ -30,6 +30,8 @@ using gm::test::same_bits;
 std::vector<size_t> scale_offsets(Format format) {
   switch (format) {
     case Format::MXFP4:
+    case Format::NVFP4:  // any byte is a scale
+    case Format::IQ1_M:  // in four pieces
       return {};
     case Format::Q2_K:
       return {80, 82};
@@ -37,6 +39,10 @@ std::vector<size_t> scale_offsets(Format format) {
       return {108};
     case Format::Q6_K:
       return {208};
+    case Format::TQ1_0:
+      return {52};
+    case Format::TQ2_0:
+      return {64};
     case Format::Q4_1:
     case Format::Q5_1:
     case Format::Q4_K:
@@ -65,6 +71,14 @@ uint8_t e8m0_scale(Input input, std::mt19937& rng) {
   return static_cast<uint8_t>(118 + rng() % 12);
 }
 
+// IQ1_M has 4 bits of its f16 on top of each of four 16-bit words.
+void put_iq1_m_scale(uint8_t* block, uint16_t d) {
+  for (size_t i = 0; i < 4; ++i) {
+    uint8_t& byte = block[49 + 2 * i];
+    byte = static_cast<uint8_t>((byte & 15) | ((d >> 4 * i) & 15) << 4);
+  }
+}
+
 // Blocks whose codes and sub-block scales are random, or, block by block, all ones or all zeros
 // (the ends of every table and scale); scales finite, of the kind that `input` asks for.
 std::vector<uint8_t> weight_rows(Format format, size_t rows, size_t K, Input input,
@@ -88,6 +102,7 @@ std::vector<uint8_t> weight_rows(Format format, size_t rows, size_t K, Input inp
       std::memcpy(block + at, &d, 2);
     }
     if (format == Format::MXFP4) block[0] = e8m0_scale(input, rng);
+    if (format == Format::IQ1_M) put_iq1_m_scale(block, f16_scale(input, rng));
   }
   return bytes;
 }
@@ -131,7 +146,7 @@ struct Problem {
 
 size_t some_K(Format format, size_t steps) {
   const size_t block = gm::type_info(format).block_values;
-  return block == 1 ? 37 * steps : block == 32 ? 32 * (8 * steps + 3) : 256 * steps;
+  return block == 1 ? 37 * steps : block < 256 ? block * (256 / block * steps + 1) : 256 * steps;
 }
 
 }  // namespace
@@ -188,6 +203,28 @@ GM_TEST(linear_is_right) {
         const double got = double{out[t * (problem.rows + 3) + r]};
         CHECK(std::fabs(got - sum) <= tolerance * magnitude);
       }
+    }
+  }
+}
+
+// One activation at a time: each product is a weight as it decodes, but for the rounding of d *
+// int.
+GM_TEST(every_weight_is_in_its_place) {
+  for (size_t f = 0; f < gm::kFormatCount; ++f) {
+    const Format format = static_cast<Format>(f);
+    const gm::TypeInfo info = gm::type_info(format);
+    const size_t K = info.block_values == 1 ? 64 : 256;
+    Problem problem(format, 19, K, K, Input::Random, 17);
+    for (size_t i = 0; i < K * K; ++i) problem.x[i] = i % (K + 1) == 0 ? 127.0f : 0.0f;
+    const std::vector<float> out = problem.run(*levels()[0], K);
+    std::vector<float> row(K);
+    for (size_t r = 0; r < problem.rows; ++r) {
+      const size_t row_bytes = K / info.block_values * info.block_bytes;
+      gm::decode_row(format)(problem.weights.data() + r * row_bytes, row.data(), K);
+      float largest = 0.0f;
+      for (const float w : row) largest = std::max(largest, std::fabs(w));
+      for (size_t k = 0; k < K; ++k)
+        CHECK(std::fabs(out[k * (problem.rows + 3) + r] - 127.0f * row[k]) <= 127e-6f * largest);
     }
   }
 }

@@ -214,6 +214,36 @@ def test_only_unknown_types_are_unsupported(tmp_path: Path) -> None:
         gguf.File(path)
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (4, r"Q4_2\) was removed.*convert the original again"),
+        (5, r"Q4_3\) was removed.*convert the original again"),
+        (31, r"Q4_0_4_4\) was removed.*the model's Q4_0 file"),
+        (32, r"Q4_0_4_8\) was removed.*the model's Q4_0 file"),
+        (33, r"Q4_0_8_8\) was removed.*the model's Q4_0 file"),
+        (36, r"IQ4_NL_4_4\) was removed.*bitnet.cpp.*I2_S.*IQ4_NL file.*BitNet model a TQ2_0"),
+        (37, r"IQ4_NL_4_8\) was removed.*bitnet.cpp.*I8_S.*BitNet model a Q8_0"),
+        (38, r"IQ4_NL_8_8\) was removed.*bitnet.cpp.*TL1.*BitNet model a TQ2_0"),
+        (133, r"Q6_0\) is private to the ik_llama.cpp fork.*Q6_K file"),
+        (135, r"IQ2_BN\) is private.*TQ2_0 file"),
+        (136, r"Q8_K64\) is private.*standard types"),
+        (144, r"IQ4_KS\) is private.*IQ4_XS file"),
+        (158, r"IQ1_KT\) is private.*IQ1_M file"),
+        (142, "type 142 is not a known GGUF tensor type"),
+        (212, r"212 \(Q4_K with interleaved rows\) is private.*Q4_K file"),
+        (339, r"339 \(IQ4_K with interleaved rows\) is private.*IQ4_NL file"),
+        (399, "type 399 is private.*standard types"),
+        (400, "type 400 is not a known GGUF tensor type"),
+    ],
+)
+def test_foreign_types_by_name(kind: int, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.gguf"
+    path.write_bytes(one_tensor(kind=kind))
+    with pytest.raises(UnsupportedError, match=words):
+        gguf.File(path)
+
+
 def test_truncated_at_every_boundary(tmp_path: Path) -> None:
     pieces = SAMPLE.pieces()
     path = tmp_path / "cut.gguf"

@@ -103,6 +103,27 @@ def test_written_by_the_oracle(tmp_path: Path) -> None:
     assert np.array_equal(ours.dequantize("w.q8_0"), expected)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "type_name"),
+    [("int8", "I8"), ("int16", "I16"), ("int32", "I32"), ("int64", "I64"), ("float64", "F64")],
+)
+def test_tensors_of_plain_numbers(dtype: str, type_name: str, tmp_path: Path) -> None:
+    """Types that hold indexes and statistics: data, with no kernels."""
+    path = tmp_path / "numbers.gguf"
+    numbers = np.array([[0, 1, -2], [100, -128, 127]], dtype=dtype)
+    writer = oracle.GGUFWriter(path, "llama")
+    writer.add_tensor("numbers", numbers)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    file = gguf.File(path)
+    assert file.tensors["numbers"].type == type_name
+    assert file.data("numbers").dtype == np.dtype(dtype)
+    assert np.array_equal(file.data("numbers"), numbers)
+    assert np.array_equal(file.dequantize("numbers"), numbers.astype(np.float32))
+
+
 @pytest.mark.parametrize("name", VOCABULARIES)
 def test_real_vocabularies(name: str, external_data: Path) -> None:
     ours, _ = compare(external_data / "weights" / "vocab" / f"ggml-vocab-{name}.gguf")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 class Budget:
     """Bounds of the relative RMS error, and offsets of the f16 fields of a block."""
 
-    error: tuple[float, float]
+    error: tuple[float, float] | None  # None: the format is read only
     scales: tuple[int, ...] = ()
     exact_encoder: bool = False
 
@@ -37,4 +37,16 @@ BUDGETS: dict[str, Budget] = {
     "Q4_K": Budget((0.05, 0.10), scales=(0, 2)),
     "Q5_K": Budget((0.02, 0.05), scales=(0, 2)),
     "Q6_K": Budget((0.01, 0.03), scales=(208,)),
+    "IQ1_S": Budget(None, scales=(0,)),
+    "IQ1_M": Budget(None),
+    "IQ2_XXS": Budget(None, scales=(0,)),
+    "IQ2_XS": Budget(None, scales=(0,)),
+    "IQ2_S": Budget(None, scales=(0,)),
+    "IQ3_XXS": Budget(None, scales=(0,)),
+    "IQ3_S": Budget(None, scales=(0,)),
+    "TQ1_0": Budget((0.5, 1.2), scales=(52,), exact_encoder=True),
+    "TQ2_0": Budget((0.5, 1.2), scales=(64,), exact_encoder=True),
+    "NVFP4": Budget((0.05, 0.2)),
+    "Q1_0": Budget((0.4, 0.8), scales=(0,)),
+    "Q2_0": Budget((0.4, 1.2), scales=(0,)),
 }

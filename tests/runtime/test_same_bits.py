@@ -4,13 +4,15 @@
 Whatever the kernel level, the number of threads and the batch split, a model gives the same bits,
 with every type of KV cache:
 the bundled one, a random Q4_K_M model with odd head counts, rows that are no multiple of the
-panel height, and columns that are no whole super-blocks, and a tiny one of every file type.
+panel height, and columns that are no whole super-blocks, a tiny one of every file type, and one
+that mixes all tensor types.
 """
 
 from __future__ import annotations
 
 import hashlib
-from itertools import product
+from dataclasses import replace
+from itertools import cycle, product
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ import pytest
 
 from gristmill import Model, _core
 from gristmill.kv import KV_TYPES, KvType, checked
-from make_model import random_model
+from make_model import matrices, random_model
 from shapes import Shape
 from type_mix import FILE_TYPES
 
@@ -96,6 +98,22 @@ def test_bundled_model(bundled_model: Path) -> None:
 def test_every_file_type(file_type: str, tmp_path: Path) -> None:
     path = tmp_path / "tiny.gguf"
     random_model(path, TINY, file_type, seed=4)
+    found = {
+        (isa, threads, split): _digests(path, isa, threads, split, SHORT)
+        for isa, threads, split in product(ISAS, (1, 3), (1, 7, 64))
+        if isa != "scalar" or (threads, split) == (1, 64)
+    }
+    assert len(set(found.values())) == 1, found
+
+
+def test_every_tensor_type_in_one_file(tmp_path: Path) -> None:
+    """As mixes that choose a type for each tensor: 28 matrices, the output and the embedding."""
+    path = tmp_path / "mix.gguf"
+    shape = replace(TINY, layers=4)
+    weights = [name.removesuffix(".weight") for name, *_ in matrices(shape)]
+    types = sorted(t for t, *_, status in _core.tensor_types() if status == "supported")
+    assert len(types) <= len(weights)
+    random_model(path, shape, dict(zip(weights, cycle(types), strict=False)), seed=5)
     found = {
         (isa, threads, split): _digests(path, isa, threads, split, SHORT)
         for isa, threads, split in product(ISAS, (1, 3), (1, 7, 64))

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+// NVFP4 panel block, 64 values: scales [4][16], 8 lines of nibbles, two for each 16 values: line
+// c < 2 of these is in the low nibbles of line c, line c >= 2 in the high ones of line c - 2. Codes
+// of kMxfp4Values. 16 values with a scale are half of a block of activations.
+struct NVFP4Panel {
+  static constexpr size_t kBlockBytes = kPanelRows * 36 / 2;  // of 32 values
+  static constexpr size_t kParts = 2;
+  static constexpr int kLargest = 28;
+  static constexpr int kOffset = 16;
+  const uint8_t* block;
+  size_t part;  // of 4
+
+  static NVFP4Panel at(const uint8_t* panel, size_t b) {
+    return {panel + b / 4 * (2 * kBlockBytes), b % 4};
+  }
+  // An f32 has room for the exponent and the mantissa, denormals included; the bias differs by 119.
+  F32x16 d() const {
+    const I32x16 scale = i_load_u8(block + part * 16);
+    return f_mul(f_bits(i_shl<20>(scale)), f_set1(0x1p119f));
+  }
+  Bytes64 line(int c) const {
+    if (c / 4 != static_cast<int>(part % 2)) return b_set1(kOffset);
+    const Bytes64 packed = b_load(block + 64 + part * 128 + c % 2 * 64);
+    return kMxfp4Table.line(b_and(c % 4 < 2 ? packed : b_shr<4>(packed), b_set1(15)));
+  }
+};

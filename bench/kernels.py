@@ -87,9 +87,8 @@ def formats() -> list[str]:
 
 
 def bytes_per_value(name: str) -> float:
-    """Of a format, from the block's geometry."""
-    values, size = next((t[2], t[3]) for t in _core.tensor_types() if t[0] == name)
-    return size / values
+    """Of a format as it lies in memory, which may be more than in the file."""
+    return _core.packed_bytes_per_value(name)
 
 
 def time_case(case: Case) -> float:

@@ -12,6 +12,7 @@
 #include "base/thread_pool.h"
 #include "bindings/bindings.h"
 #include "kernels/dispatch.h"
+#include "panels/panel.h"
 #include "runtime/linear_bench.h"
 #include "runtime/roofline.h"
 
@@ -48,12 +49,22 @@ double peak(py::ssize_t threads, const std::string& isa) {
   return measure(isa.empty() ? default_kernels() : kernels_for(isa), count);
 }
 
+Format with_kernel(const std::string& name) {
+  const TypeInfo type = type_info(name);
+  if (type.status != TypeStatus::Supported)
+    throw UnsupportedError("[linear bench] There is no kernel for the format " + name + ".");
+  return type.format;
+}
+
+// A panel of 16 rows of 256 values, which are whole blocks of every format.
+double packed_bytes_per_value(const std::string& format) {
+  constexpr size_t kValues = 256;
+  return static_cast<double>(panel_bytes(with_kernel(format), kValues)) / (kPanelRows * kValues);
+}
+
 std::vector<double> linear_bench(const std::string& format, size_t rows, size_t K, size_t T,
                                  const std::string& isa, py::ssize_t threads, size_t passes) {
-  const TypeInfo type = type_info(format);
-  if (type.status != TypeStatus::Supported)
-    throw UnsupportedError("[linear bench] There is no kernel for the format " + format + ".");
-  const LinearBench bench{type.format, rows, K, T, checked_threads(threads), passes};
+  const LinearBench bench{with_kernel(format), rows, K, T, checked_threads(threads), passes};
   const py::gil_scoped_release release;
   return bench_linear(isa.empty() ? default_kernels() : kernels_for(isa), bench);
 }
@@ -87,6 +98,7 @@ void bind_machine(py::module_& module) {
              py::arg("isa") = "");
   module.def("measure_float_peak", &peak<measure_float_peak>, py::arg("threads"),
              py::arg("isa") = "");
+  module.def("packed_bytes_per_value", &packed_bytes_per_value, py::arg("format"));
   module.def("bench_linear", &linear_bench, py::arg("format"), py::arg("rows"), py::arg("K"),
              py::arg("T"), py::arg("isa") = "", py::arg("threads") = 1, py::arg("passes") = 10);
 }

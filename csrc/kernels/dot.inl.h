@@ -86,6 +86,16 @@ inline void add_run(const Line& line, const Scale& scale, const uint32_t* q, Int
   }
 }
 
+// The lines of a whole group straight from a panel, run by run: the scale is taken apart only once.
+template <class Shape, int kGroupLines, int W, class Line>
+inline void add_group(const Line& line, I32x16 scale, const uint32_t* q, IntSums<1, W>& sums) {
+  const I32x16 s = plane_scale<Shape>(scale, 0);
+  GM_UNROLL(8)
+  for (int l = 0; l < kGroupLines; l += Shape::kRunLines)
+    add_run<Shape, W>([&](int, int c) { return line(l + c); }, [&](int) { return s; }, q + l * W,
+                      sums);
+}
+
 // Both planes of the lines of a run straight from a panel, whose codes are taken apart only once:
 // lines(c) gives the Planes of line c, scale is not yet a plane_scale.
 struct Planes {

@@ -57,26 +57,27 @@ inline void expand(const Panel& panel, Expanded256& out) {
   f_store(out.dmin_, panel.dmin());
 }
 
-// All runs of a block straight from the panel: the group index is a compile-time constant, so that
-// every shift is.
-template <class Panel, int W, int N, int P, int run = 0>
+// All groups of a block straight from the panel: the group is a compile-time constant, so that
+// every shift is. Two planes have runs of their own.
+template <class Panel, int W, int N, int P, int group = 0>
 inline void add_runs(const Panel* source, const uint32_t* q, const void* ahead,
                      IntSums<P, N>& sums) {
   using Shape = Shape256<Panel>;
-  constexpr int kLine = run * Shape::kRunLines;
-  if constexpr (kLine < 64) {
-    constexpr int kGroup = kLine / Panel::kGroupLines, kFirst = kLine % Panel::kGroupLines;
-    fetch_share(ahead, Panel::kBlockBytes, run, 64 / Shape::kRunLines);
-    if constexpr (Shape::kPlanes == 2)
-      add_run_of_planes<Shape, W>(
-          [&](int c) { return source->template planes<kGroup>(kFirst + c); }, source->scale(kGroup),
-          q + kLine * W, sums);
-    else
-      add_run<Shape, W>([&](int i, int c) { return source[i].template line<kGroup>(kFirst + c); },
-                        [&](int i) { return plane_scale<Shape>(source[i].scale(kGroup), 0); },
-                        q + kLine * W, sums);
+  constexpr int kLines = Panel::kGroupLines;
+  static_assert(P == 1 && N == W);
+  if constexpr (group < Panel::kGroups) {
+    const uint32_t* first = q + group * kLines * W;
+    fetch_share(ahead, Panel::kBlockBytes, group, Panel::kGroups);
+    if constexpr (Shape::kPlanes == 2) {
+      static_assert(Shape::kRunLines == kLines);
+      add_run_of_planes<Shape, W>([&](int c) { return source->template planes<group>(c); },
+                                  source->scale(group), first, sums);
+    } else {
+      add_group<Shape, kLines, W>([&](int c) { return source->template line<group>(c); },
+                                  source->scale(group), first, sums);
+    }
     forget_loads(q);  // keeps the fetches apart
-    add_runs<Panel, W, N, P, run + 1>(source, q, ahead, sums);
+    add_runs<Panel, W, N, P, group + 1>(source, q, ahead, sums);
   }
 }
 

@@ -117,16 +117,17 @@ struct Steps32 {
     const size_t left = K / 32 * kParts - step * 8;
     return left < 8 ? left : 8;
   }
-  // Panels with blocks of more than 32 values find theirs by its number.
-  static Panel block(const uint8_t* panel, size_t step, size_t b) {
-    if constexpr (requires { Panel::at(panel, b); })
-      return Panel::at(panel, step * 8 + b);
+  // Block b + part of a step, part < kParts. Panels with blocks of more than 32 values find theirs
+  // by its number.
+  static Panel block(const uint8_t* panel, size_t step, size_t b, size_t part = 0) {
+    if constexpr (requires { Panel::at(panel, b, part); })
+      return Panel::at(panel, step * 8 + b, part);
     else
-      return Panel{panel + (step * 8 + b) * Panel::kBlockBytes};
+      return Panel{panel + (step * 8 + b + part) * Panel::kBlockBytes};
   }
   static void fill(const uint8_t* panel, size_t K, size_t step, Expanded& out) {
     for (size_t b = 0; b < blocks(K, step); ++b) {
-      const Panel source = block(panel, step, b);
+      const Panel source = block(panel, step, b / kParts * kParts, b % kParts);
       constexpr int kPlanes = DotShape<Panel::kLargest, 8>::kPlanes;
       for (int c = 0; c < 8; ++c)
         for (int plane = 0; plane < kPlanes; ++plane)
@@ -138,12 +139,8 @@ struct Steps32 {
   template <int W>
   static void add_direct(const uint8_t* panel, size_t K, size_t step, const uint32_t* act,
                          RegisterSums<1, W>& acc) {
-    for (size_t b = 0; b < blocks(K, step); ++b) {
-      const Panel source = block(panel, step, b);
-      fetch_share(panel + (step * 8 + b + 8) * (kStepBytes / 8), kStepBytes / 8, 0, 1);
-      add_block_32<Panel, W, W, 1>(Direct32Block<Panel>{source},
-                                   act + b / kParts * kAct32Dwords * W, acc);
-    }
+    for (size_t b = 0; b < blocks(K, step); b += kParts)
+      add_parts<W>(panel, step, b, act + b / kParts * kAct32Dwords * W, acc);
   }
   template <int W, int N, int P>
   static void add_expanded(const Expanded* source, size_t K, size_t step, const uint32_t* act,
@@ -158,5 +155,20 @@ struct Steps32 {
                                    acc);
     }
     acc.store(sums);
+  }
+
+ private:
+  template <int W, size_t part = 0>
+  static void add_parts(const uint8_t* panel, size_t step, size_t b, const uint32_t* act,
+                        RegisterSums<1, W>& acc) {
+    const Panel source = block(panel, step, b, part);
+    fetch_share(panel + (step * 8 + b + part + 8) * (kStepBytes / 8), kStepBytes / 8, 0, 1);
+    if constexpr (kParts == 1) {
+      add_block_32<Panel, W, W, 1>(Direct32Block<Panel>{source}, act, acc);
+    } else {
+      using Part = typename Panel::template Part<part>;
+      add_block_32<Part, W, W, 1>(Direct32Block<Part>{{source}}, act, acc);
+      if constexpr (part + 1 < kParts) add_parts<W, part + 1>(panel, step, b, act, acc);
+    }
   }
 };

@@ -189,7 +189,8 @@ struct TileSteps32 {
 
   static void fill(const uint8_t* panel, size_t K, size_t step, Lines& lines, Scales& scales) {
     for (size_t b = 0; b < Panels::blocks(K, step); ++b) {
-      const Panel source = Panels::block(panel, step, b);
+      constexpr size_t kParts = Panels::kParts;
+      const Panel source = Panels::block(panel, step, b / kParts * kParts, b % kParts);
       for (int c = 0; c < 8; ++c)
         b_store(lines.blocks[b][c], signed_weights(source.line(c), Panel::kOffset));
       f_store(scales.d[b], source.d());

@@ -84,6 +84,7 @@ def cpu_topology() -> dict[str, Any]: ...
 def measure_bandwidth(threads: int, megabytes: int = 512) -> float: ...  # bytes/s, sequential read
 def measure_int8_peak(threads: int, isa: str) -> float: ...  # multiply-accumulates/s
 def measure_float_peak(threads: int, isa: str) -> float: ...  # the same, f32
+def packed_bytes_per_value(format: str) -> float: ...  # in memory, as the kernels read it
 def bench_linear(
     format: str,
     rows: int,

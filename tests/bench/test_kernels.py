@@ -23,7 +23,13 @@ def test_fractions_of_the_peaks() -> None:
     assert figure(Case("F16", "scalar", "cache", 1, 4), 1e-3, PEAKS).of_peak is None
 
 
-@pytest.mark.parametrize("name", ["F32", "Q8_0", "Q4_K"])
+def test_bytes_are_those_in_memory() -> None:
+    assert kernels.bytes_per_value("Q4_K") == 144 / 256
+    assert kernels.bytes_per_value("NVFP4") == 36 / 64
+    assert kernels.bytes_per_value("IQ2_XXS") == 108 / 256  # 66 in the file
+
+
+@pytest.mark.parametrize("name", ["F32", "Q8_0", "Q4_K", "IQ1_S", "Q1_0"])
 def test_the_memory_matrix_is_larger_than_caches(name: str) -> None:
     rows, K = Case(name, "scalar", "memory", 1, 1).shape
     assert rows % 16 == 0

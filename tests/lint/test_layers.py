@@ -37,6 +37,12 @@ ISA_SYSTEM_HEADERS = {"bit", "cstdint", "cstddef", "cstring", "immintrin.h", "ar
 FORMATS_DEF = (ROOT / "csrc/formats/formats.def").read_text(encoding="utf-8")
 # One value per block: a conversion each, no blocks to unpack.
 PLAIN_FLOATS = {"F32", "F16", "BF16"}
+# Formats whose panels hold codes (panels/recode.h) share the file of their code size.
+CODES = {
+    "codes2": {"IQ1_S", "TQ1_0", "TQ2_0"},
+    "codes3": {"IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S"},
+    "codes4": {"IQ3_XXS", "IQ3_S"},
+}
 FORMATS = re.findall(r"^GM_FORMAT\((\w+),", FORMATS_DEF, re.MULTILINE)
 
 
@@ -106,6 +112,10 @@ def test_every_format_has_its_files_and_its_test_row() -> None:
     problems = []
     for name in FORMATS:
         header, unpack = f"formats/{name.lower()}.h", f"kernels/unpack/{name.lower()}.inl.h"
+        for codes, names in CODES.items():
+            if name in names:
+                unpack = f"kernels/unpack/{codes}.inl.h"
+                assert f"using {name}Panel" in (ROOT / "csrc" / unpack).read_text(encoding="utf-8")
         if name in PLAIN_FLOATS:
             header, unpack = "formats/floats.h", "kernels/linear_float.inl.h"
         problems += [

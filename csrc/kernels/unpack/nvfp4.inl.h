@@ -8,19 +8,28 @@ struct NVFP4Panel {
   static constexpr int kLargest = 28;
   static constexpr int kOffset = 16;
   const uint8_t* block;
-  size_t part;  // of 4
+  const uint8_t* lines;
+  size_t part;  // of 32 values
 
-  static NVFP4Panel at(const uint8_t* panel, size_t b) {
-    return {panel + b / 4 * (2 * kBlockBytes), b % 4};
+  static NVFP4Panel at(const uint8_t* panel, size_t b, size_t part) {
+    const uint8_t* block = panel + (b + part) / 4 * (2 * kBlockBytes);
+    const size_t j = b % 4 + part;
+    return {block + 16 * j, block + 64 + 128 * j, part};
   }
   // An f32 has room for the exponent and the mantissa, denormals included; the bias differs by 119.
-  F32x16 d() const {
-    const I32x16 scale = i_load_u8(block + part * 16);
-    return f_mul(f_bits(i_shl<20>(scale)), f_set1(0x1p119f));
-  }
-  Bytes64 line(int c) const {
-    if (c / 4 != static_cast<int>(part % 2)) return b_set1(kOffset);
-    const Bytes64 packed = b_load(block + 64 + part * 128 + c % 2 * 64);
+  F32x16 d() const { return f_mul(f_bits(i_shl<20>(i_load_u8(block))), f_set1(0x1p119f)); }
+  Bytes64 line(int c) const { return line(c, static_cast<int>(part)); }
+  Bytes64 line(int c, int half) const {
+    if (c / 4 != half) return b_set1(kOffset);
+    const Bytes64 packed = b_load(lines + c % 2 * 64);
     return kMxfp4Table.line(b_and(c % 4 < 2 ? packed : b_shr<4>(packed), b_set1(15)));
   }
+  template <size_t half>
+  struct Part;
+};
+
+// A half that the compiler knows.
+template <size_t half>
+struct NVFP4Panel::Part : NVFP4Panel {
+  Bytes64 line(int c) const { return NVFP4Panel::line(c, half); }
 };

@@ -8,7 +8,7 @@ struct Q1_0Panel {
   const uint8_t* block;
   size_t part;
 
-  static Q1_0Panel at(const uint8_t* panel, size_t b) {
+  static Q1_0Panel at(const uint8_t* panel, size_t b, size_t) {
     return {panel + b / 4 * (4 * kBlockBytes), b % 4};
   }
   F32x16 d() const {

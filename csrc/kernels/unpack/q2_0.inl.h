@@ -8,7 +8,7 @@ struct Q2_0Panel {
   const uint8_t* block;
   size_t part;
 
-  static Q2_0Panel at(const uint8_t* panel, size_t b) {
+  static Q2_0Panel at(const uint8_t* panel, size_t b, size_t) {
     return {panel + b / 2 * (2 * kBlockBytes), b % 2};
   }
   F32x16 d() const { return f_load_f16(reinterpret_cast<const uint16_t*>(block)); }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What a tensor type id in a file means, in words: the type's name and, where it cannot be read, what
-// it is and what to do about it.
+// What a tensor type id in a file means, in words: the type's name and, where it cannot be read,
+// what it is and what to do about it.
 #pragma once
 
 #include <cstdint>

@@ -6,10 +6,15 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from itertools import cycle
 from pathlib import Path
 
 import pytest
 from terminal import COMMAND, environment, one_sentence, run
+
+from gristmill import _core
+from make_model import matrices, random_model
+from shapes import Shape
 
 ESCAPE = b"\x1b"
 
@@ -188,6 +193,22 @@ def test_inspect_plan_lists_the_operations() -> None:
     for word in ("rms_norm", "attention", "blk.0.attn_q.weight"):
         assert word in text
     assert "plan" in json.loads(run("inspect", "--plan", "--json").stdout)
+
+
+def test_a_file_of_every_tensor_type(tmp_path: Path) -> None:
+    """As mixes that choose a type for each tensor."""
+    path = tmp_path / "mix.gguf"
+    types = sorted(t for t, *_, status in _core.tensor_types() if status == "supported")
+    shape = Shape(dim=256, ffn=512, layers=4, heads=4, kv_heads=2, vocab=403, context=64)
+    names = [name.removesuffix(".weight") for name, *_ in matrices(shape)]
+    random_model(path, shape, dict(zip(names, cycle(types), strict=False)), seed=6)
+    shown = run("inspect", str(path))
+    assert shown.returncode == 0, shown.stderr
+    assert set(types) <= set(shown.stdout.decode().split())
+    options = ("-m", str(path), "-n", "8", "--temp", "0", "--ignore-eos", "--json")
+    done = run("run", "abc", *options)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["generated_tokens"] == 8
 
 
 def test_inspect_shows_what_it_cannot_run(tmp_path: Path) -> None:

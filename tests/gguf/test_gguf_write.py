@@ -140,10 +140,18 @@ def test_bad_keys_and_types(tmp_path: Path) -> None:
     assert list(gguf.File(tmp_path / "keys.gguf").metadata) == ["k"]
 
 
+READ_ONLY = ("IQ1", "IQ2", "IQ3")  # no use without an importance matrix
+
+
 def test_tensors_are_read_by_the_oracle(tmp_path: Path) -> None:
     path = tmp_path / "tensors.gguf"
     values = RNG.standard_normal((3, 5, 256), dtype=np.float32)
-    types = [entry[0] for entry in _core.tensor_types() if entry[4] == "supported"]
+    readable = {t.name for t in oracle.quants._type_traits} | {"F32", "F16"}
+    types = [
+        name for name, *_, status in _core.tensor_types()
+        if status == "supported" and name in readable and not name.startswith(READ_ONLY)
+    ]  # fmt: skip
+    assert len(types) >= 19
     arrays = {f"n.{kind}": np.arange(-3, 4).astype(kind) for kind in ("i1", "i2", "i4", "i8", "f8")}
     made = []
     with gguf.Writer(path, alignment=128) as writer:
@@ -165,7 +173,8 @@ def test_tensors_are_read_by_the_oracle(tmp_path: Path) -> None:
         assert [int(n) for n in tensor.shape] == [256, 5, 3]
         decoded = oracle.quants.dequantize(tensor.data, tensor.tensor_type).reshape(values.shape)
         assert np.array_equal(ours.dequantize(tensor.name), decoded), kind
-        assert np.sqrt(((decoded - values) ** 2).mean()) < 0.4, kind
+        ternary = kind.startswith("TQ")
+        assert np.sqrt(((decoded - values) ** 2).mean()) < (1.1 if ternary else 0.4), kind
         assert tensor.data_offset % 128 == 0
     for name, array in arrays.items():
         assert np.array_equal(theirs[name].data, array)

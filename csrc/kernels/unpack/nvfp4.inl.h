@@ -16,8 +16,14 @@ struct NVFP4Panel {
     const size_t j = b % 4 + part;
     return {block + 16 * j, block + 64 + 128 * j, part};
   }
-  // An f32 has room for the exponent and the mantissa, denormals included; the bias differs by 119.
-  F32x16 d() const { return f_mul(f_bits(i_shl<20>(i_load_u8(block))), f_set1(0x1p119f)); }
+  // Exponent and mantissa in their places of an f32, whose bias differs by 119; below 8 they are a
+  // denormal, 2^-10 times the mantissa, which the others are never less than.
+  F32x16 d() const {
+    const I32x16 scale = i_load_u8(block);
+    const F32x16 number = f_from_i32(scale);
+    const F32x16 normal = f_bits(i_add(i_shl<20>(scale), i_set1(119 << 23)));
+    return f_max(f_zero_below(number, f_set1(8.0f), normal), f_mul(number, f_set1(0x1p-10f)));
+  }
   Bytes64 line(int c) const { return line(c, static_cast<int>(part)); }
   Bytes64 line(int c, int half) const {
     if (c / 4 != half) return b_set1(kOffset);

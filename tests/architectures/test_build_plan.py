@@ -205,11 +205,18 @@ def test_extra_tensors_are_noted_and_biases_refused() -> None:
         build_plan(file)
 
 
+def test_factors_of_matrices_are_refused() -> None:
+    file = llama_file()
+    file.tensors["blk.0.attn_q.scale"] = FakeTensor((1,))
+    with pytest.raises(UnsupportedError, match=r"Factors of whole matrices.*blk.0.attn_q.scale"):
+        build_plan(file)
+
+
 def test_types_without_kernels_are_listed_together() -> None:
     file = llama_file()
-    file.tensors["blk.0.attn_q.weight"] = FakeTensor((64, 64), "TQ1_0")
-    file.tensors["blk.1.ffn_up.weight"] = FakeTensor((96, 64), "TQ2_0")
-    with pytest.raises(UnsupportedError, match=r"2 without.*attn_q.*TQ1_0.*ffn_up.*TQ2_0"):
+    file.tensors["blk.0.attn_q.weight"] = FakeTensor((64, 64), "I8")
+    file.tensors["blk.1.ffn_up.weight"] = FakeTensor((96, 64), "F64")
+    with pytest.raises(UnsupportedError, match=r"2 without.*attn_q.*I8.*ffn_up.*F64"):
         build_plan(file)
 
 

@@ -103,4 +103,10 @@ def _compared(plan: Plan, tensors: Mapping[str, Tensor]) -> Plan:
             f"[tensors] This architecture is run without biases. Got {len(biases)} of them, "
             f"the first is {biases[0]!r}."
         )
+    scales = [name for name in unused if name.endswith(".scale")]
+    if scales:  # an NVFP4 matrix means nothing without the factor of the whole of it
+        raise UnsupportedError(
+            f"[tensors] Factors of whole matrices are not applied yet. Got {len(scales)} of them, "
+            f"the first is {scales[0]!r}. Hint: use a file of another type, such as MXFP4 or Q4_K."
+        )
     return replace(plan, unused=unused)

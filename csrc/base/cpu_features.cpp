@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// cpuid and xgetbv on x86-64; /proc/cpuinfo for the name elsewhere. A wide register counts only
-// when the operating system saves it (XCR0), else the first instruction would fault.
+// cpuid and xgetbv on x86-64; what the operating system says on 64-bit ARM; /proc/cpuinfo for the
+// name elsewhere. A wide register counts only when the operating system saves it (XCR0), else the
+// first instruction would fault.
 #include "base/cpu_features.h"
 
 #include <array>
@@ -9,8 +10,15 @@
 #include <fstream>
 
 #if defined(__linux__)
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+#elif defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
+#define NOMINMAX
+#include <windows.h>
 #endif
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -110,7 +118,40 @@ std::string brand() {
 
 #else
 
+#if defined(__aarch64__) || defined(_M_ARM64)
+
+#if defined(__APPLE__)
+bool has_feature(const char* name) noexcept {
+  int value = 0;
+  size_t bytes = sizeof value;
+  return sysctlbyname(name, &value, &bytes, nullptr, 0) == 0 && value != 0;
+}
+#endif
+
+CpuFeatures detect() noexcept {
+  CpuFeatures f;
+  f.neon = true;
+#if defined(__linux__)
+  constexpr unsigned long kDotProduct = 1ul << 20;  // HWCAP_ASIMDDP
+  constexpr unsigned long kI8mm = 1ul << 13;        // HWCAP2_I8MM
+  f.dotprod = (getauxval(AT_HWCAP) & kDotProduct) != 0;
+  f.i8mm = (getauxval(AT_HWCAP2) & kI8mm) != 0;
+#elif defined(__APPLE__)
+  f.dotprod = has_feature("hw.optional.arm.FEAT_DotProd");
+  f.i8mm = has_feature("hw.optional.arm.FEAT_I8MM");
+#elif defined(_WIN32)
+  constexpr DWORD kDotProduct = 43, kI8mm = 66;  // PF_ARM_V82_*_INSTRUCTIONS_AVAILABLE
+  f.dotprod = IsProcessorFeaturePresent(kDotProduct) != 0;
+  f.i8mm = IsProcessorFeaturePresent(kI8mm) != 0;
+#endif
+  return f;
+}
+
+#else
+
 CpuFeatures detect() noexcept { return {}; }
+
+#endif
 
 std::string brand() {
   std::ifstream info("/proc/cpuinfo");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What this CPU can execute: instruction set flags that both the CPU and the operating system
-// (XCR0: saved registers) offer, and the CPU's name. Read once; dispatch and the doctor use it.
+// (XCR0: saved registers; HWCAP) offer, and the CPU's name. Read once; dispatch and the doctor use it.
 #pragma once
 
 #include <string>
@@ -18,9 +18,12 @@ struct CpuFeatures {
   bool avx512vl = false;
   bool avx512_vnni = false;
   bool amx_int8 = false;  // and the system lets this process use the tile registers
+  bool neon = false;      // 64-bit ARM
+  bool dotprod = false;
+  bool i8mm = false;
 };
 
-// All false on CPUs other than x86-64.
+// All false on CPUs other than x86-64 and 64-bit ARM.
 const CpuFeatures& cpu_features() noexcept;
 // "AMD EPYC 9654 96-Core Processor"; "unknown CPU" where nobody says.
 std::string cpu_name();

@@ -38,6 +38,15 @@ inline bool avx512_vnni(const CpuFeatures& cpu) { return avx512(cpu) && cpu.avx5
 // Sapphire Rapids and later servers.
 inline bool amx_int8(const CpuFeatures& cpu) { return avx512_vnni(cpu) && cpu.amx_int8; }
 
+// Every 64-bit ARM CPU.
+inline bool neon(const CpuFeatures& cpu) { return cpu.neon; }
+
+// Cortex-A55, A75 and later, Apple M1.
+inline bool neon_dot(const CpuFeatures& cpu) { return neon(cpu) && cpu.dotprod; }
+
+// Cortex-A510, Neoverse V1, Apple M2 and later.
+inline bool neon_i8mm(const CpuFeatures& cpu) { return neon_dot(cpu) && cpu.i8mm; }
+
 }  // namespace runs_on
 
 namespace {

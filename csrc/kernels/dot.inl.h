@@ -28,11 +28,25 @@ struct DotShape {
   // dot_s16 multiplies a sum of int16 size by the scale and adds it: one instruction (or two) for
   // every kFit lines. The other way is one multiplication and one addition of int32 for the group,
   // three instructions.
-  static constexpr bool kFold = kInt16Lanes || (kFit != 0 && kGroupLines / kFitGroup <= 2);
+  static constexpr bool kFold =
+      kInt16Lanes || (kFoldScales && kFit != 0 && kGroupLines / kFitGroup <= 2);
   static constexpr int kRunLines = kFold ? kFitGroup : kGroupLines;
 };
 // The planes that an expanded block has room for.
 inline constexpr int kMaxPlanes = DotShape<255, 8>::kPlanes;
+
+// Weights of 8 bits where dot_step multiplies signed bytes: it gets them less 128, which is their
+// offset, so that the sums need no correction.
+template <class Panel>
+inline constexpr bool kSignedLines = kSignedDots && Panel::kLargest > 127;
+template <class Panel>
+inline Bytes64 dot_operand(Bytes64 line) {
+  static_assert(!kSignedLines<Panel> || Panel::kOffset == 128);
+  if constexpr (kSignedLines<Panel>)
+    return b_xor(line, b_set1(128));
+  else
+    return line;
+}
 
 template <int kPlanes>
 inline Bytes64 b_plane(Bytes64 w, int plane) {

@@ -24,7 +24,7 @@ struct ExpandedFrom {
   using Type = Panel;
 };
 template <class Panel>
-  requires(kStepProducts == 4 && requires { typename Panel::Scaled; })
+  requires(kStepProducts == 4 && !kSignedDots && requires { typename Panel::Scaled; })
 struct ExpandedFrom<Panel> {
   using Type = typename Panel::Scaled;
 };
@@ -39,7 +39,7 @@ inline void expand_lines(const Panel& panel, Expanded256& out) {
   if constexpr (j < Panel::kGroups) {
     using Shape = Shape256<Panel>;
     for (int c = 0; c < Panel::kGroupLines; ++c) {
-      const Bytes64 w = panel.template line<j>(c);
+      const Bytes64 w = dot_operand<Panel>(panel.template line<j>(c));
       for (int plane = 0; plane < Shape::kPlanes; ++plane)
         b_store(out.lines[plane][j * Panel::kGroupLines + c], b_plane<Shape::kPlanes>(w, plane));
     }
@@ -73,8 +73,9 @@ inline void add_runs(const Panel* source, const uint32_t* q, const void* ahead,
       add_run_of_planes<Shape, W>([&](int c) { return source->template planes<group>(c); },
                                   source->scale(group), first, sums);
     } else {
-      add_group<Shape, kLines, W>([&](int c) { return source->template line<group>(c); },
-                                  source->scale(group), first, sums);
+      add_group<Shape, kLines, W>(
+          [&](int c) { return dot_operand<Panel>(source->template line<group>(c)); },
+          source->scale(group), first, sums);
     }
     forget_loads(q);  // keeps the fetches apart
     add_runs<Panel, W, N, P, group + 1>(source, q, ahead, sums);
@@ -127,7 +128,7 @@ inline void add_block_256(const Source* source, const uint32_t* act, const void*
   IntSums<P, N> sums;
   sums.clear();
   add_runs<Panel, W, N, P>(source, act, ahead, sums);
-  if constexpr (!Panel::kHasMin) add_corrections<Panel, W>(source, pair_sums, sums);
+  if constexpr (!Panel::kHasMin && !kSignedLines<Panel>) add_corrections<Panel, W>(source, pair_sums, sums);
   F32x16 d[P];
   GM_UNROLL(2)
   for (int i = 0; i < P; ++i) d[i] = source[i].d();

@@ -32,7 +32,7 @@ struct Direct32Block {
   F32x16 m(int) const { return panel.m(); }
   template <int>
   Bytes64 line(int, int, int c) const {
-    return panel.line(c);
+    return dot_operand<Panel>(panel.line(c));
   }
   Planes planes(int c) const { return panel.planes(c); }
 };
@@ -41,7 +41,7 @@ struct Direct32Block {
 // times their sum.
 template <class Panel>
 inline I32x16 offset_sum(const uint32_t* bias) {
-  if constexpr (Panel::kOffset == 0)
+  if constexpr (Panel::kOffset == 0 || kSignedLines<Panel>)
     return i_zero();
   else
     return i_shr<__builtin_ctz(128 / Panel::kOffset)>(i_broadcast(bias));
@@ -131,7 +131,7 @@ struct Steps32 {
       constexpr int kPlanes = DotShape<Panel::kLargest, 8>::kPlanes;
       for (int c = 0; c < 8; ++c)
         for (int plane = 0; plane < kPlanes; ++plane)
-          b_store(out.lines[b][plane][c], b_plane<kPlanes>(source.line(c), plane));
+          b_store(out.lines[b][plane][c], b_plane<kPlanes>(dot_operand<Panel>(source.line(c)), plane));
       f_store(out.d[b], source.d());
       if constexpr (kHasMinima<Panel>) f_store(out.m[b], source.m());
     }

@@ -21,6 +21,8 @@ inline constexpr size_t kDirectTokens = 0;    // up to here weights are expanded
 inline constexpr int kPanelPair = 1;          // panels that share a broadcast activation in prefill
 inline constexpr size_t kAttentionRows = 2;
 inline constexpr int kStepProducts = 4;  // products that dot_step adds to a lane of its result
+inline constexpr bool kSignedDots = false;  // dot_step multiplies signed bytes: weights up to 127
+inline constexpr bool kFoldScales = true;   // dot_s16 is cheaper than i_mul and i_add
 
 struct F32x16 {
   float v[16];

@@ -12,6 +12,9 @@
 namespace gm::GM_ISA {
 namespace {
 
+inline constexpr bool kSignedDots = false;
+inline constexpr bool kFoldScales = true;
+
 struct F32x16 {
   __m256 lo, hi;
 };

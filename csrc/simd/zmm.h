@@ -12,6 +12,9 @@
 namespace gm::GM_ISA {
 namespace {
 
+inline constexpr bool kSignedDots = false;
+inline constexpr bool kFoldScales = true;
+
 using F32x16 = __m512;
 using I32x16 = __m512i;
 using Bytes64 = __m512i;

@@ -36,6 +36,26 @@ CpuFeatures ice_lake() {
   return cpu;
 }
 
+#if defined(__aarch64__) || defined(_M_ARM64)
+CpuFeatures raspberry_pi_4() {
+  CpuFeatures cpu;
+  cpu.neon = true;
+  return cpu;
+}
+
+CpuFeatures raspberry_pi_5() {  // and Apple M1
+  CpuFeatures cpu = raspberry_pi_4();
+  cpu.dotprod = true;
+  return cpu;
+}
+
+CpuFeatures apple_m2() {
+  CpuFeatures cpu = raspberry_pi_5();
+  cpu.i8mm = true;
+  return cpu;
+}
+#endif
+
 // Sets GRISTMILL_ISA for a scope.
 struct Forced {
   std::string before;
@@ -67,6 +87,30 @@ GM_TEST(every_cpu_gets_its_levels_slowest_first) {
   CHECK((gm::available_isas(ice_lake()) == Names{"scalar", "avx2", "avx512", "avx512_vnni"}));
 #endif
 }
+
+#if defined(__aarch64__) || defined(_M_ARM64)
+GM_TEST(every_arm_cpu_gets_its_levels_slowest_first) {
+  CHECK((gm::available_isas(raspberry_pi_4()) == Names{"scalar", "neon"}));
+  CHECK((gm::available_isas(raspberry_pi_5()) == Names{"scalar", "neon", "neon_dot"}));
+  CHECK((gm::available_isas(apple_m2()) == Names{"scalar", "neon", "neon_dot", "neon_i8mm"}));
+  const Forced none("");
+  CHECK_EQ(chosen(raspberry_pi_4()), std::string("neon"));
+  CHECK_EQ(chosen(raspberry_pi_5()), std::string("neon_dot"));
+  CHECK_EQ(chosen(apple_m2()), std::string("neon_i8mm"));
+  CpuFeatures cpu = apple_m2();
+  cpu.dotprod = false;
+  CHECK((gm::available_isas(cpu) == Names{"scalar", "neon"}));
+  CHECK_THROWS(gm::UnsupportedError, "cannot run ISA level neon_i8mm",
+               gm::kernels_for("neon_i8mm", raspberry_pi_5()));
+}
+
+// What the emulated CPU has is what the system says: the test run on cortex-a53, cortex-a76 and max
+// (.ci/run arm) names the level that it expects.
+GM_TEST(this_cpu_has_the_expected_level) {
+  const char* expected = std::getenv("GM_EXPECTED_ISA");
+  if (expected != nullptr) CHECK_EQ(gm::available_isas().back(), std::string(expected));
+}
+#endif
 
 GM_TEST(the_best_level_is_the_default) {
   const Forced none("");
@@ -106,9 +150,11 @@ GM_TEST(the_environment_forces_a_level) {
 }
 
 GM_TEST(a_level_that_the_cpu_lacks_is_refused) {
+#if defined(__x86_64__) || defined(_M_X64)
   const Forced missing("avx512_vnni");
   CHECK_THROWS(gm::UnsupportedError, "cannot run ISA level avx512_vnni",
                gm::default_kernels(haswell()));
+#endif
   CHECK_THROWS(gm::UnsupportedError, "Available: scalar.", gm::kernels_for("avx2", {}));
   CHECK_THROWS(gm::UnsupportedError, "there is no ISA level",
                gm::kernels_for("avx1024", ice_lake()));

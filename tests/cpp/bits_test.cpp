@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT
+// The bits of every kernel, recorded: the same constants hold on x86-64 and on ARM, whatever
+// compiled them. Input comes from integers alone, as the distributions and functions of a standard
+// library may differ. A change of the arithmetic, or a new format, means a new constant here: the
+// failure says which. kernels_test and attention_test tell where levels differ and what is right.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <map>
+#include <random>
+#include <string>
+
+#include "base/hash.h"
+#include "check.h"
+#include "formats/activation.h"
+#include "levels.h"
+#include "panels/panel.h"
+
+namespace {
+
+using gm::ActKind;
+using gm::Format;
+using gm::KernelTable;
+using gm::KvType;
+using gm::test::Aligned;
+using gm::test::levels;
+
+const std::map<std::string, uint64_t> kRecorded = {
+};
+
+void check_bits(const std::string& what, const KernelTable& level, uint64_t hash) {
+  const auto at = kRecorded.find(what);
+  if (at != kRecorded.end() && at->second == hash) return;
+  char text[32];
+  std::snprintf(text, sizeof text, "0x%016llx", static_cast<unsigned long long>(hash));
+  const std::string known = at == kRecorded.end() ? "is not recorded" : "has other bits";
+  gm::test::fail(__FILE__, __LINE__,
+                 what + " " + known + " on " + level.name + ": {\"" + what + "\", " + text + "},");
+}
+
+template <class T>
+uint64_t hash_of(const std::vector<T>& x, uint64_t seed = 0) {
+  return gm::hash64({reinterpret_cast<const uint8_t*>(x.data()), x.size() * sizeof(T)}, seed);
+}
+
+// Multiples of 2^-22 in [-2, 2), the 32 values of a block scaled by a power of two of their own.
+std::vector<float> values(size_t n, uint32_t seed) {
+  std::mt19937 rng(seed);
+  std::vector<float> x(n);
+  int exponent = 0;
+  for (size_t i = 0; i < n; ++i) {
+    if (i % 32 == 0) exponent = static_cast<int>(rng() % 9) - 26;
+    x[i] = std::ldexp(static_cast<float>(static_cast<int32_t>(rng() >> 8) - (1 << 23)), exponent);
+  }
+  return x;
+}
+
+// Random blocks. Those that hold NaN, infinities or huge values lose bit 6 of every byte, which is
+// the top bit of the exponent of every kind of scale.
+std::vector<uint8_t> random_blocks(Format format, size_t blocks, uint32_t seed) {
+  const gm::TypeInfo info = gm::type_info(format);
+  std::mt19937 rng(seed);
+  std::vector<uint8_t> bytes(blocks * info.block_bytes);
+  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(rng());
+  std::vector<float> x(info.block_values);
+  for (size_t b = 0; b < blocks; ++b) {
+    uint8_t* block = bytes.data() + b * info.block_bytes;
+    gm::decode_row(format)(block, x.data(), x.size());
+    bool tame = true;
+    for (const float value : x) tame = tame && std::fabs(value) < 4096.0f;
+    for (size_t i = 0; i < info.block_bytes && !tame; ++i) block[i] &= 0xbf;
+  }
+  return bytes;
+}
+
+std::vector<float> linear(const KernelTable& kernels, Format format, size_t T) {
+  const gm::TypeInfo info = gm::type_info(format);
+  const size_t rows = 21, K = info.block_values == 1 ? 77 : info.block_values == 32 ? 352 : 512;
+  const std::vector<uint8_t> weights =
+      random_blocks(format, rows * K / info.block_values, info.id + 1);
+  std::vector<uint8_t> panels(gm::packed_bytes(format, rows, K));
+  gm::pack_panels(format, weights.data(), rows, K, panels.data(), 0, 2);
+  const std::vector<float> x = values(T * K, 7);
+  std::vector<uint32_t> act(gm::act_dwords(info.act, K) * T);
+  gm::QuantizeArgs quant{x.data(), K, T, K, {}};
+  quant.act[static_cast<size_t>(info.act)] = act.data();
+  kernels.quantize(quant, 0, T);
+  std::vector<float> out(T * rows, 0.25f);
+  Aligned scratch(kernels.linear_scratch_bytes(T));
+  kernels.linear[static_cast<size_t>(format)]({panels.data(), rows, K, act.data(), T, out.data(),
+                                               rows, true, scratch.data()},
+                                              0, 2);
+  return out;
+}
+
+struct Attention {
+  static constexpr size_t H = 6, G = 2, D = 64, S = 300, T = 3;
+  KvType type;
+  std::vector<std::vector<uint8_t>> k_pages, v_pages;
+  std::vector<uint8_t*> k, v;
+
+  Attention(const KernelTable& kernels, KvType kv) : type(kv) {
+    const std::vector<float> keys = values(S * G * D, 3), contents = values(S * G * D, 4);
+    k_pages.assign(5, std::vector<uint8_t>(G * gm::kv_head_bytes(type, D), 0));
+    v_pages = k_pages;
+    for (auto& page : k_pages) k.push_back(page.data());
+    for (auto& page : v_pages) v.push_back(page.data());
+    const std::vector<int32_t> positions = range(0, S);
+    kernels.kv_store[index()]({keys.data(), contents.data(), G * D, G * D, G, D, k.data(),
+                               v.data(), positions.data()},
+                              0, S);
+  }
+  size_t index() const { return static_cast<size_t>(type); }
+  static std::vector<int32_t> range(size_t first, size_t end) {
+    std::vector<int32_t> all;
+    for (size_t i = first; i < end; ++i) all.push_back(static_cast<int32_t>(i));
+    return all;
+  }
+  uint64_t page_bits() const {
+    uint64_t hash = 0;
+    for (const auto& page : k_pages) hash = hash_of(page, hash);
+    for (const auto& page : v_pages) hash = hash_of(page, hash);
+    return hash;
+  }
+  // Whole, or chunk by chunk and merged.
+  std::vector<float> run(const KernelTable& kernels, bool whole) {
+    const std::vector<float> q = values(T * H * D, 5);
+    const std::vector<int32_t> positions = range(S - T, S);
+    std::vector<float> out(T * H * D), parts(T * H * 2 * gm::attention_part_floats(D));
+    Aligned scratch(kernels.attention_scratch_bytes(type, H, G, D));
+    const gm::AttentionArgs args{q.data(),     H * D,         out.data(), H * D,
+                                 H,            G,             D,          k.data(),
+                                 v.data(),     positions.data(), 0.125f,  0,
+                                 scratch.data(), parts.data(), 2};
+    for (size_t g = 0; g < G; ++g)
+      for (size_t chunk = 0; chunk < (whole ? 1 : 2); ++chunk)
+        kernels.attention[index()](args, {g, 0, T, whole, chunk, chunk + 1});
+    if (!whole) kernels.attention_merge(args, 0, T * H);
+    return out;
+  }
+};
+
+}  // namespace
+
+GM_TEST(linear_has_the_recorded_bits) {
+  for (size_t f = 0; f < gm::kFormatCount; ++f) {
+    const Format format = static_cast<Format>(f);
+    for (const KernelTable* level : levels()) {
+      uint64_t hash = 0;
+      for (const size_t T : {1u, 2u, 7u}) hash = hash_of(linear(*level, format, T), hash);
+      check_bits("linear " + std::string(gm::type_info(format).name), *level, hash);
+    }
+  }
+}
+
+GM_TEST(attention_has_the_recorded_bits) {
+  for (const KvType type : {KvType::F16, KvType::Q8_0, KvType::Q4_0}) {
+    const std::string name = gm::kKvTypeNames[static_cast<size_t>(type)];
+    for (const KernelTable* level : levels()) {
+      Attention attention(*level, type);
+      check_bits("pages " + name, *level, attention.page_bits());
+      for (const bool whole : {true, false})
+        check_bits("attention " + name, *level, hash_of(attention.run(*level, whole)));
+    }
+  }
+}
+
+GM_TEST(activations_have_the_recorded_bits) {
+  constexpr size_t K = 512;
+  const std::vector<float> x = values(2 * K, 11);
+  for (const KernelTable* level : levels()) {
+    for (const ActKind kind : {ActKind::Q8_32, ActKind::Q8_256}) {
+      std::vector<uint32_t> act(gm::act_dwords(kind, K));
+      gm::QuantizeArgs args{x.data(), K, 1, K, {}};
+      args.act[static_cast<size_t>(kind)] = act.data();
+      level->quantize(args, 0, 1);
+      check_bits(kind == ActKind::Q8_32 ? "quantize 32" : "quantize 256", *level, hash_of(act));
+    }
+    std::vector<float> row(K), out(K);
+    level->rms_norm({{x.data(), K, 1, K, {}}, x.data() + K, 1e-5f, row.data(), out.data(), K}, 0,
+                    1);
+    check_bits("rms_norm", *level, hash_of(out));
+    gm::SwigluArgs swiglu{{x.data(), K, 1, K, {}}, x.data() + K, K, row.data()};
+    swiglu.quant.act[static_cast<size_t>(ActKind::F32)] = reinterpret_cast<uint32_t*>(out.data());
+    level->swiglu(swiglu, 0, 1);
+    check_bits("swiglu", *level, hash_of(out));
+  }
+}
+
+GM_TEST(rope_and_logits_have_the_recorded_bits) {
+  constexpr size_t heads = 3, D = 64, n_rot = 48;
+  const std::vector<float> table = values(4 * n_rot, 13), x = values(heads * D, 17);
+  const std::vector<float> logits = values(1000, 19);
+  const int32_t position = 3;
+  for (const KernelTable* level : levels()) {
+    uint64_t hash = 0;
+    for (const bool neox : {false, true}) {
+      std::vector<float> y = x;
+      level->rope({y.data(), heads * D, heads, D, n_rot, table.data(), &position, neox}, 0, 1);
+      hash = hash_of(y, hash);
+    }
+    check_bits("rope", *level, hash);
+    std::vector<float> best(8), sum(8);
+    level->logit_blocks(logits.data(), logits.size(), best.data(), sum.data());
+    const std::vector<double> mass = {level->logit_mass(
+        best.data(), sum.data(), 8, *std::max_element(best.begin(), best.end()))};
+    check_bits("logits", *level, hash_of(mass, hash_of(sum, hash_of(best))));
+  }
+}

@@ -160,7 +160,9 @@ std::string brand() {
     const size_t colon = line.find(':');
     if (colon != std::string::npos) return line.substr(colon + 1);
   }
-  return {};
+  std::string board;  // 64-bit ARM has no "model name"; the device tree ends its text with a NUL
+  std::getline(std::ifstream("/proc/device-tree/model"), board, '\0');
+  return board;
 }
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What this CPU can execute: instruction set flags that both the CPU and the operating system
-// (XCR0: saved registers; HWCAP) offer, and the CPU's name. Read once; dispatch and the doctor use it.
+// (XCR0: saved registers; HWCAP) offer, and the CPU's name. Read once; dispatch and the doctor use
+// it.
 #pragma once
 
 #include <string>

@@ -128,7 +128,8 @@ inline void add_block_256(const Source* source, const uint32_t* act, const void*
   IntSums<P, N> sums;
   sums.clear();
   add_runs<Panel, W, N, P>(source, act, ahead, sums);
-  if constexpr (!Panel::kHasMin && !kSignedLines<Panel>) add_corrections<Panel, W>(source, pair_sums, sums);
+  if constexpr (!Panel::kHasMin && !kSignedLines<Panel>)
+    add_corrections<Panel, W>(source, pair_sums, sums);
   F32x16 d[P];
   GM_UNROLL(2)
   for (int i = 0; i < P; ++i) d[i] = source[i].d();

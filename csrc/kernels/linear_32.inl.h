@@ -131,7 +131,8 @@ struct Steps32 {
       constexpr int kPlanes = DotShape<Panel::kLargest, 8>::kPlanes;
       for (int c = 0; c < 8; ++c)
         for (int plane = 0; plane < kPlanes; ++plane)
-          b_store(out.lines[b][plane][c], b_plane<kPlanes>(dot_operand<Panel>(source.line(c)), plane));
+          b_store(out.lines[b][plane][c],
+                  b_plane<kPlanes>(dot_operand<Panel>(source.line(c)), plane));
       f_store(out.d[b], source.d());
       if constexpr (kHasMinima<Panel>) f_store(out.m[b], source.m());
     }

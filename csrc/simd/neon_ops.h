@@ -19,6 +19,8 @@ inline constexpr size_t kDirectTokens = 2;    // up to here weights are expanded
 inline constexpr int kPanelPair = 1;          // panels that share a broadcast activation in prefill
 inline constexpr size_t kAttentionRows = 2;   // 2 x 2 accumulators of 4 registers, and 2 keys
 inline constexpr int kStepProducts = 4;
+inline constexpr bool kFoldScales = false;  // dot_s16 is four instructions, mla one
+inline constexpr int kFloatTokens = 2;      // with two sums each: 16 registers
 
 struct F32x16 {
   float32x4_t q0, q1, q2, q3;
@@ -180,9 +182,9 @@ inline I32x16 i_load_s8(const uint8_t* p) {
 inline I32x16 i_load_s8_pairs(const uint8_t* p) {
   const int8x16_t lo = vreinterpretq_s8_u8(vld1q_u8(p));
   const int8x16_t hi = vreinterpretq_s8_u8(vld1q_u8(p + 16));
-  return {vreinterpretq_s32_s16(vmovl_s8(vget_low_s8(lo))), vreinterpretq_s32_s16(vmovl_high_s8(lo)),
-          vreinterpretq_s32_s16(vmovl_s8(vget_low_s8(hi))),
-          vreinterpretq_s32_s16(vmovl_high_s8(hi))};
+  return {
+      vreinterpretq_s32_s16(vmovl_s8(vget_low_s8(lo))), vreinterpretq_s32_s16(vmovl_high_s8(lo)),
+      vreinterpretq_s32_s16(vmovl_s8(vget_low_s8(hi))), vreinterpretq_s32_s16(vmovl_high_s8(hi))};
 }
 inline int16x8_t low_halves(int32x4_t a, int32x4_t b) {
   return vuzp1q_s16(vreinterpretq_s16_s32(a), vreinterpretq_s16_s32(b));
@@ -252,7 +254,6 @@ inline I32x16 dot_s16(I32x16 acc, I32x16 a, I32x16 b) {
       },
       acc, a, b);
 }
-inline constexpr bool kFoldScales = false;  // dot_s16 is four instructions, mla one
 inline I32x16 fold_scale(I32x16 s) { return s; }
 inline constexpr int kS8Bias = 0;
 inline Bytes64 s8_operand(Bytes64 w) { return w; }

@@ -20,9 +20,10 @@ inline constexpr size_t kTokenMajorTile = 0;  // see amx_int8.h
 inline constexpr size_t kDirectTokens = 0;    // up to here weights are expanded in registers
 inline constexpr int kPanelPair = 1;          // panels that share a broadcast activation in prefill
 inline constexpr size_t kAttentionRows = 2;
-inline constexpr int kStepProducts = 4;  // products that dot_step adds to a lane of its result
+inline constexpr int kStepProducts = 4;     // products that dot_step adds to a lane of its result
 inline constexpr bool kSignedDots = false;  // dot_step multiplies signed bytes: weights up to 127
 inline constexpr bool kFoldScales = true;   // dot_s16 is cheaper than i_mul and i_add
+inline constexpr int kFloatTokens = 4;      // tokens with two float sums each in registers
 
 struct F32x16 {
   float v[16];
@@ -270,7 +271,8 @@ inline I32x16 dot_s16(I32x16 acc, I32x16 a, I32x16 b) {
   return acc;
 }
 // The operand of dot_s16 that multiplies a dot product of int16 size by a scale of int16 size. A
-// negative scale comes as a pair with 0: there is the sign of the dot product.
+// negative scale comes as a pair with 0: there is the sign of the dot product. A level without
+// kFoldScales multiplies int32 and gets the sign.
 inline I32x16 fold_scale(I32x16 s) { return s; }
 
 // The fixed tree: 16 lanes -> 8 -> 4 -> 2 -> 1, upper half onto lower half.

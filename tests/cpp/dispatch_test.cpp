@@ -18,7 +18,7 @@ CpuFeatures haswell() {
   return cpu;
 }
 
-CpuFeatures alder_lake() {
+[[maybe_unused]] CpuFeatures alder_lake() {
   CpuFeatures cpu = haswell();
   cpu.avx_vnni = true;
   return cpu;

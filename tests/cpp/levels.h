@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <random>
 #include <string>
@@ -14,10 +15,18 @@
 
 namespace gm::test {
 
+// Set where an emulator runs the tests, tens of times slower: they take the reference and the best
+// level, and fewer cuts. Emulate a CPU of each level then (.ci/run arm).
+inline bool emulated() {
+  const char* value = std::getenv("GM_TEST_EMULATED");
+  return value != nullptr && *value != '\0';
+}
+
 // Slowest first: the scalar level is the reference.
 inline std::vector<const KernelTable*> levels() {
   std::vector<const KernelTable*> all;
   for (const std::string& name : gm::available_isas()) all.push_back(&gm::kernels_for(name));
+  if (emulated() && all.size() > 2) all.erase(all.begin() + 1, all.end() - 1);
   return all;
 }
 

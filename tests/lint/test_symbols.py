@@ -9,6 +9,7 @@ that GRISTMILL_BUILD_DIR names, or compiled here with the flags of CMakeLists.tx
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -19,11 +20,13 @@ from lint_sources import ROOT
 
 # nm types: T D R B S are external definitions, V W u weak or unique ones, U is undefined.
 DEFINED = set("TDRBSVWuvwC")
+ARM = platform.machine().lower() in ("aarch64", "arm64")
 CMAKE = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
 ISAS = {
     name: flags.split()
     for name, flags in re.findall(r"gm_add_isa\((\w+)((?: -m\S+)*)\)", CMAKE)
     if (ROOT / f"csrc/kernels/isa/{name}.cpp").exists()
+    and (name == "scalar" or name.startswith("neon") == ARM)
 }
 
 

@@ -34,10 +34,13 @@ struct Q3_KPanel {
 
   F32x16 d() const { return f_load_f16(reinterpret_cast<const uint16_t*>(block + 1728)); }
   F32x16 dmin() const { return f_zero(); }
-  // The upper half of the lane is 0, not the sign: there the dot product has its own sign.
+  // Folded, the upper half of the lane is 0, not the sign: there the dot product has its own sign.
   I32x16 scale(int j) const {
     const I32x16 pair = i_load_s8_pairs(negated[j / 2]);
-    return j % 2 == 0 ? i_low16(pair) : i_high16(pair);
+    if constexpr (kFoldScales)
+      return j % 2 == 0 ? i_low16(pair) : i_high16(pair);
+    else
+      return i_shr<16>(j % 2 == 0 ? i_shl<16>(pair) : pair);
   }
   I32x16 correction(int i) const { return i_load_s8_pairs(tripled[i]); }
   template <int j>

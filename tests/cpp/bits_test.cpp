@@ -55,7 +55,7 @@ uint64_t hash_of(const std::vector<T>& x, uint64_t seed = 0) {
   return gm::hash64({reinterpret_cast<const uint8_t*>(x.data()), x.size() * sizeof(T)}, seed);
 }
 
-// Multiples of 2^-22 in [-2, 2), the 32 values of a block scaled by a power of two of their own.
+// Integers of 24 bits times a power of two that 32 of them share.
 std::vector<float> values(size_t n, uint32_t seed) {
   std::mt19937 rng(seed);
   std::vector<float> x(n);

@@ -20,7 +20,6 @@ inline constexpr int kPanelPair = 1;          // panels that share a broadcast a
 inline constexpr size_t kAttentionRows = 2;   // 2 x 2 accumulators of 4 registers, and 2 keys
 inline constexpr int kStepProducts = 4;
 inline constexpr bool kFoldScales = false;  // dot_s16 is four instructions, mla one
-inline constexpr int kFloatTokens = 2;      // with two sums each: 16 registers
 
 struct F32x16 {
   float32x4_t q0, q1, q2, q3;

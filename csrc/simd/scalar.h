@@ -23,7 +23,6 @@ inline constexpr size_t kAttentionRows = 2;
 inline constexpr int kStepProducts = 4;     // products that dot_step adds to a lane of its result
 inline constexpr bool kSignedDots = false;  // dot_step multiplies signed bytes: weights up to 127
 inline constexpr bool kFoldScales = true;   // dot_s16 is cheaper than i_mul and i_add
-inline constexpr int kFloatTokens = 4;      // tokens with two float sums each in registers
 
 struct F32x16 {
   float v[16];

@@ -14,7 +14,6 @@ namespace {
 
 inline constexpr bool kSignedDots = false;
 inline constexpr bool kFoldScales = true;
-inline constexpr int kFloatTokens = 4;
 
 struct F32x16 {
   __m256 lo, hi;

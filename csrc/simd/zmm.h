@@ -14,7 +14,6 @@ namespace {
 
 inline constexpr bool kSignedDots = false;
 inline constexpr bool kFoldScales = true;
-inline constexpr int kFloatTokens = 12;
 
 using F32x16 = __m512;
 using I32x16 = __m512i;

@@ -93,7 +93,8 @@ def test_quantized_weights_agree_loosely(tiny: MakeFile, kind: str) -> None:
     assert error < (1e-3 if kind in {"F16", "BF16"} else 0.03)
 
 
-@pytest.mark.parametrize("file_type", sorted(FILE_TYPES))
+# The gguf package cannot read the two youngest; kernels_test looks at each of their weights.
+@pytest.mark.parametrize("file_type", sorted(set(FILE_TYPES) - {"Q1_0", "Q2_0"}))
 def test_every_file_type_agrees_loosely(tmp_path: Path, file_type: str) -> None:
     """Every block format in every place, without an encoder: the blocks are random."""
     shape = Tiny(dim=256, ffn=512, head_dim=32, heads=8, kv_heads=2, vocab=403)

@@ -21,7 +21,7 @@ struct Carver {
   size_t used = 0;
   template <class T>
   T* take(size_t count) {
-    T* p = reinterpret_cast<T*>(base + used);
+    T* p = base == nullptr ? nullptr : reinterpret_cast<T*>(base + used);
     used = round_up(used + count * sizeof(T), 64);
     return p;
   }

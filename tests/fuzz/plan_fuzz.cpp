@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: MIT
+// A small good plan, changed in places that the input chooses. Whatever validation lets pass is
+// loaded and run: what it promises is that a plan that passes cannot leave its buffers.
+#include <array>
+#include <limits>
+#include <memory>
+#include <string>
+
+#include <unistd.h>
+
+#include "base/error.h"
+#include "kernels/dispatch.h"
+#include "runtime/memory_plan.h"
+#include "runtime/model.h"
+#include "runtime/session.h"
+#include "tiny_model.h"
+
+namespace {
+
+constexpr uint64_t kMostBytes = uint64_t{1} << 26;  // of a plan that is run
+constexpr size_t kContext = 80;
+constexpr std::array<uint64_t, 14> kEdges = {
+    0, 1, 2, 31, 32, 33, 255, 256, 4096, 1u << 20, 0xffffffff, 1ull << 32, 1ull << 62, ~0ull};
+
+// Bytes as choices; zeros at the end.
+class Choices {
+ public:
+  Choices(const uint8_t* data, size_t size) : data_(data), size_(size) {}
+  bool empty() const { return size_ == 0; }
+  uint8_t byte() {
+    if (size_ == 0) return 0;
+    --size_;
+    return *data_++;
+  }
+  size_t below(size_t count) { return count == 0 ? 0 : byte() % count; }
+  uint64_t number(uint64_t now) {
+    switch (below(4)) {
+      case 0:
+        return kEdges[below(kEdges.size())];
+      case 1:
+        return now + below(5) - 2;
+      case 2:
+        return byte();
+      default:
+        return now * below(4);
+    }
+  }
+  uint32_t id(uint32_t now) { return static_cast<uint32_t>(number(now)); }
+  double real() {
+    constexpr std::array<double, 8> kReals = {
+        0.0, -1.0, 1e-30, 0.5, 2.0, 1e6, 1e300, std::numeric_limits<double>::quiet_NaN()};
+    return kReals[below(kReals.size())];
+  }
+
+ private:
+  const uint8_t* data_;
+  size_t size_;
+};
+
+struct ChangeOp {
+  Choices& c;
+
+  void operator()(gm::EmbedOp& o) const {
+    c.below(2) ? o.weight = c.id(o.weight) : o.out = c.id(o.out);
+  }
+  void operator()(gm::RmsNormOp& o) const {
+    switch (c.below(5)) {
+      case 0:
+        o.x = c.id(o.x);
+        break;
+      case 1:
+        o.weight = c.id(o.weight);
+        break;
+      case 2:
+        o.eps = c.real();
+        break;
+      case 3:
+        o.act = c.id(o.act);
+        break;
+      default:
+        o.out = c.id(o.out);
+    }
+  }
+  void operator()(gm::QuantizeOp& o) const { c.below(2) ? o.x = c.id(o.x) : o.act = c.id(o.act); }
+  void operator()(gm::LinearOp& o) const {
+    switch (c.below(5)) {
+      case 0:
+        o.act = c.id(o.act);
+        break;
+      case 1:
+        if (!o.weights.empty()) {
+          auto& w = o.weights[c.below(o.weights.size())];
+          w = c.id(w);
+        }
+        break;
+      case 2:
+        if (!o.outs.empty()) {
+          auto& b = o.outs[c.below(o.outs.size())];
+          b = c.id(b);
+        }
+        break;
+      case 3:
+        o.accumulate = !o.accumulate;
+        break;
+      default:
+        c.below(2) && !o.weights.empty()
+            ? (o.weights.pop_back(), o.outs.pop_back())
+            : (o.weights.push_back(c.byte()), o.outs.push_back(c.byte()));
+    }
+  }
+  void operator()(gm::RopeStoreOp& o) const {
+    switch (c.below(7)) {
+      case 0:
+        o.q = c.id(o.q);
+        break;
+      case 1:
+        o.k = c.id(o.k);
+        break;
+      case 2:
+        o.v = c.id(o.v);
+        break;
+      case 3:
+        o.layer = c.id(o.layer);
+        break;
+      case 4:
+        o.heads = c.number(o.heads);
+        break;
+      case 5:
+        o.rope = c.below(2) ? gm::kNone : c.id(o.rope);
+        break;
+      default:
+        o.neox = !o.neox;
+    }
+  }
+  void operator()(gm::AttentionOp& o) const {
+    switch (c.below(6)) {
+      case 0:
+        o.q = c.id(o.q);
+        break;
+      case 1:
+        o.out = c.id(o.out);
+        break;
+      case 2:
+        o.layer = c.id(o.layer);
+        break;
+      case 3:
+        o.heads = c.number(o.heads);
+        break;
+      case 4:
+        o.scale = c.real();
+        break;
+      default:
+        o.window = c.number(o.window);
+    }
+  }
+  void operator()(gm::SwigluOp& o) const {
+    switch (c.below(3)) {
+      case 0:
+        o.gate = c.id(o.gate);
+        break;
+      case 1:
+        o.up = c.id(o.up);
+        break;
+      default:
+        o.act = c.id(o.act);
+    }
+  }
+  void operator()(gm::SelectRowsOp& o) const { c.below(2) ? o.x = c.id(o.x) : o.out = c.id(o.out); }
+  void operator()(gm::LogitsOp& o) const {
+    c.below(2) ? o.act = c.id(o.act) : o.weight = c.id(o.weight);
+  }
+};
+
+void change_tables(gm::Plan& plan, Choices& c) {
+  gm::BufferSpec& buffer = plan.buffers[c.below(plan.buffers.size())];
+  gm::WeightSpec& weight = plan.weights[c.below(plan.weights.size())];
+  switch (c.below(9)) {
+    case 0:
+      buffer.width = c.number(buffer.width);
+      break;
+    case 1:
+      buffer.slot = c.id(buffer.slot);
+      break;
+    case 2:
+      buffer.kind = static_cast<gm::BufferKind>(c.below(2));
+      break;
+    case 3:
+      buffer.rows = static_cast<gm::BufferRows>(c.below(2));
+      break;
+    case 4:
+      weight.name = plan.weights[c.below(plan.weights.size())].name;
+      break;
+    case 5:
+      if (!weight.shape.empty()) {
+        auto& n = weight.shape[c.below(weight.shape.size())];
+        n = c.number(n);
+      }
+      break;
+    case 6:
+      plan.vocab_size = c.number(plan.vocab_size);
+      break;
+    case 7: {
+      auto& kv = plan.layers[c.below(plan.layers.size())];
+      (c.below(2) ? kv.heads : kv.head_dim) = c.number(kv.heads);
+      break;
+    }
+    default: {
+      gm::RopeSpec& rope = plan.ropes[0];
+      switch (c.below(4)) {
+        case 0:
+          rope.n_rot = c.number(rope.n_rot);
+          break;
+        case 1:
+          rope.factors = c.id(rope.factors);
+          break;
+        case 2:
+          rope.scale = c.real();
+          break;
+        default:
+          rope.freq_base = c.real();
+      }
+    }
+  }
+}
+
+void change(gm::Plan& plan, Choices& c) {
+  std::vector<gm::Op>& ops = plan.ops;
+  switch (c.below(8)) {
+    case 0:
+      if (ops.size() > 1) ops.erase(ops.begin() + static_cast<ptrdiff_t>(c.below(ops.size())));
+      break;
+    case 1: {
+      const gm::Op copy = ops[c.below(ops.size())];
+      ops.insert(ops.begin() + static_cast<ptrdiff_t>(c.below(ops.size())), copy);
+      break;
+    }
+    case 2:
+      std::swap(ops[c.below(ops.size())], ops[c.below(ops.size())]);
+      break;
+    case 3:
+    case 4:
+      change_tables(plan, c);
+      break;
+    default:
+      std::visit(ChangeOp{c}, ops[c.below(ops.size())]);
+  }
+}
+
+void run(std::shared_ptr<const gm::gguf::File> file, const gm::Plan& plan, size_t threads) {
+  gm::SessionOptions options;
+  options.context = kContext;
+  options.max_batch = 5;
+  options.all_logits = threads == 2;
+  options.kv = static_cast<gm::KvType>(plan.ops.size() % 3);
+  const gm::MemoryPlan memory(file, plan, gm::kernels_for("scalar"), threads);
+  const gm::MemoryBytes bytes = memory.bytes(options);
+  if (bytes.panels + bytes.vectors + bytes.kv_cache + bytes.activations + bytes.logits +
+          bytes.scratch + bytes.rope_tables >
+      kMostBytes)
+    return;
+  gm::ModelOptions how;
+  how.threads = threads;
+  how.isa = "scalar";
+  const auto model = std::make_shared<gm::Model>(std::move(file), plan, how);
+  gm::Session session(model, options);
+  const std::array<int32_t, 5> tokens = {0, static_cast<int32_t>(plan.vocab_size - 1), 0, 0, 0};
+  session.forward(tokens);
+  session.candidates(3);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static const gm::Plan good = gm::test::TinyPlan({}).plan();
+  static const std::string path = [] {
+    const std::string made = "/tmp/gm_plan_fuzz_" + std::to_string(getpid()) + ".gguf";
+    gm::test::write_weights(made, good, gm::Format::Q8_0);
+    return made;
+  }();
+  static const auto file = gm::gguf::File::open(path);
+  static const bool removed = unlink(path.c_str()) == 0;
+  if (!removed) __builtin_trap();
+  Choices choices(data, size);
+  const size_t threads = choices.below(16) == 15 ? 2 : 1;
+  gm::Plan plan = good;
+  for (int i = 0; i < 12 && !choices.empty(); ++i) change(plan, choices);
+  try {
+    run(file, plan, threads);
+  } catch (const gm::Error&) {
+  }
+  return 0;
+}

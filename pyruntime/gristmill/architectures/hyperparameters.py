@@ -88,6 +88,8 @@ class Hyperparameters:
             items = list(value)
             if not items:
                 return None
+            if isinstance(items[0], np.ndarray | list):
+                return self._wrong(key, value, "no array of arrays", None)
             if any(item != items[0] for item in items):
                 raise UnsupportedError(
                     f"[metadata] {self._name(key)} must be the same for all layers. "

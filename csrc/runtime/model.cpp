@@ -24,17 +24,24 @@ Model::Model(std::shared_ptr<const gguf::File> file, Plan plan, const ModelOptio
       pool_(new ThreadPool(options.threads == 0 ? default_threads().count : options.threads)),
       weights_(new Weights(plan_, std::move(file), *pool_, options.progress, options.cache)) {}
 
-std::shared_ptr<const RopeTables> Model::rope_tables(size_t context) {
-  const std::lock_guard lock(rope_mutex_);
-  if (rope_tables_ != nullptr && rope_tables_->context >= context) return rope_tables_;
+std::shared_ptr<const RopeTables> Model::rope_tables(size_t context) const {
+  {
+    const std::lock_guard lock(rope_mutex_);
+    if (rope_tables_ != nullptr && rope_tables_->context >= context) return rope_tables_;
+  }
   auto fresh = std::make_shared<RopeTables>();
   fresh->context = context;
   for (const RopeSpec& spec : plan_.ropes) {
     const float* factors = spec.factors == kNone ? nullptr : (*weights_)[spec.factors].values;
     fresh->tables.emplace_back(spec, factors, context);
   }
-  rope_tables_ = std::move(fresh);
-  return rope_tables_;
+  return fresh;
+}
+
+void Model::keep(std::shared_ptr<const RopeTables> tables) noexcept {
+  const std::lock_guard lock(rope_mutex_);
+  if (rope_tables_ == nullptr || rope_tables_->context < tables->context)
+    rope_tables_ = std::move(tables);
 }
 
 }  // namespace gm

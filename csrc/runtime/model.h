@@ -34,8 +34,10 @@ class Model {
   ThreadPool& pool() noexcept { return *pool_; }
   std::mutex& pool_mutex() noexcept { return pool_mutex_; }
 
-  // Tables of at least `context` positions; the largest ones so far are kept for the next session.
-  std::shared_ptr<const RopeTables> rope_tables(size_t context);
+  // Tables of at least `context` positions: those that were kept, if they are large enough.
+  std::shared_ptr<const RopeTables> rope_tables(size_t context) const;
+  // For the next session; once this one has all its memory, so that a failed one leaves nothing.
+  void keep(std::shared_ptr<const RopeTables> tables) noexcept;
 
  private:
   Plan plan_;
@@ -43,7 +45,7 @@ class Model {
   std::unique_ptr<ThreadPool> pool_;
   std::unique_ptr<Weights> weights_;
   std::mutex pool_mutex_;
-  std::mutex rope_mutex_;
+  mutable std::mutex rope_mutex_;
   std::shared_ptr<const RopeTables> rope_tables_;
 };
 

@@ -39,7 +39,9 @@ Session::Session(std::shared_ptr<Model> model, const SessionOptions& options)
       options_(checked_options(options)),
       ropes_(model_->rope_tables(options_.context)),
       cache_(model_->plan(), options_.kv, options_.context),
-      executor_(*model_, cache_, *ropes_, executor_limits(options_, model_->pool().size())) {}
+      executor_(*model_, cache_, *ropes_, executor_limits(options_, model_->pool().size())) {
+  model_->keep(ropes_);
+}
 
 void Session::check(std::span<const int32_t> tokens) const {
   if (tokens.empty()) {

@@ -11,7 +11,7 @@ inline constexpr int kStepProducts = 4;
 
 // GCC 12 surrounds the destructive dot products of a tile with register copies (a third more
 // instructions: 50 % of the INT8 peak in prefill instead of 60 %); "+v" pins the accumulators.
-#if defined(__GNUC__)
+#if defined(__GNUC__) && defined(__AVX512VNNI__)
 #define GM_DOT(name, instruction)                                    \
   inline I32x16 name(I32x16 acc, __m512i w, __m512i a) {             \
     __asm__(instruction " %2, %1, %0" : "+v"(acc) : "v"(w), "v"(a)); \

@@ -115,7 +115,7 @@ BAD_VALUES: list[tuple[Any, str | None]] = [
     ([[1], [2]], None),
     (None, None),
     ({}, None),
-    (object(), "uint32"),
+    pytest.param(object(), "uint32", id="object"),  # its repr has an address
 ]
 
 

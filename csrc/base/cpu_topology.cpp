@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 // Linux says it in files: thread_siblings_list names the hardware threads of a core, cpu_core/cpus
-// (x86) or cpu_capacity (ARM) the fast cores, cpu.max or cfs_quota_us the quota of each cgroup from
-// ours up to the root. Everything is optional: what cannot be read does not limit.
+// (x86), cpu_capacity or cpuinfo_max_freq (ARM) the fast cores, cpu.max or cfs_quota_us the quota
+// of each cgroup from ours up to the root. Everything is optional: what cannot be read does not
+// limit.
 #include "base/cpu_topology.h"
 
 #include <algorithm>
 #include <cstdint>
 #include <fstream>
 #include <limits>
+#include <map>
 #include <optional>
 #include <set>
 #include <sstream>
@@ -96,26 +98,78 @@ double cgroup_quota(const std::string& root) {
   return quota;
 }
 
+// The part number of each CPU as /proc/cpuinfo names it on ARM; empty elsewhere.
+std::map<int, std::string> cpu_parts(const std::string& root) {
+  std::map<int, std::string> parts;
+  std::ifstream info(root + "proc/cpuinfo");
+  int cpu = -1;
+  for (std::string line; std::getline(info, line);) {
+    const size_t colon = line.find(':');
+    if (colon == std::string::npos) continue;
+    const std::string value = line.substr(colon + 1);
+    if (line.rfind("processor", 0) == 0) {
+      const std::vector<int> number = parse_cpu_list(value);
+      cpu = number.empty() ? -1 : number.front();
+    } else if (line.rfind("CPU part", 0) == 0) {
+      parts[cpu] = value;
+    }
+  }
+  return parts;
+}
+
+// By cpu_capacity, the kernel's own measure: mid cores still help, little ones do not.
+std::vector<int> capable_cpus(const std::vector<int>& cpus, const std::map<int, int64_t>& capacity,
+                              int64_t best) {
+  std::vector<int> fast;
+  for (const int cpu : cpus) {
+    if (2 * capacity.at(cpu) >= best) fast.push_back(cpu);
+  }
+  return fast;
+}
+
+// By the clock, for vendor kernels that know no capacity. It says little about a core of another
+// design: little cores run at 0.6 to 0.82 of the clock of the big ones beside them (RK3399 0.79,
+// RK3588 0.75 to 0.82), mid cores mostly above. A core of the same design is worth its clock, and
+// no clock is compared where the parts are unknown (x86).
+std::vector<int> clocked_cpus(const std::vector<int>& cpus, const std::map<int, int64_t>& clock,
+                              const std::map<int, std::string>& parts) {
+  int fastest = cpus.front();
+  for (const int cpu : cpus) {
+    if (clock.at(cpu) > clock.at(fastest)) fastest = cpu;
+  }
+  const auto part = [&](int cpu) {
+    const auto found = parts.find(cpu);
+    return found == parts.end() ? std::string() : found->second;
+  };
+  std::vector<int> fast;
+  for (const int cpu : cpus) {
+    const bool other = !part(cpu).empty() && part(cpu) != part(fastest);
+    if (!other || 6 * clock.at(cpu) >= 5 * clock.at(fastest)) fast.push_back(cpu);
+  }
+  return fast;
+}
+
 // The CPUs of the fast kind, where the system tells kinds apart; else all of them.
 std::vector<int> performance_cpus(const std::vector<int>& cpus, const std::string& root) {
-  std::vector<int> fast;
+  if (cpus.empty()) return cpus;
   if (const auto line = first_line(root + "sys/devices/cpu_core/cpus")) {
     const std::vector<int> cores = parse_cpu_list(*line);
+    std::vector<int> fast;
     for (const int cpu : cpus) {
       if (std::find(cores.begin(), cores.end(), cpu) != cores.end()) fast.push_back(cpu);
     }
     return fast.empty() ? cpus : fast;
   }
-  const auto capacity = [&](int cpu) {
-    const std::string folder = root + "sys/devices/system/cpu/cpu" + std::to_string(cpu);
-    return read_number(folder + "/cpu_capacity").value_or(0);
-  };
+  std::map<int, int64_t> capacity, clock;
   int64_t best = 0;
-  for (const int cpu : cpus) best = std::max(best, capacity(cpu));
   for (const int cpu : cpus) {
-    if (2 * capacity(cpu) >= best) fast.push_back(cpu);  // mid cores still help, little ones do not
+    const std::string folder = root + "sys/devices/system/cpu/cpu" + std::to_string(cpu);
+    capacity[cpu] = read_number(folder + "/cpu_capacity").value_or(0);
+    clock[cpu] = read_number(folder + "/cpufreq/cpuinfo_max_freq").value_or(0);
+    best = std::max(best, capacity[cpu]);
   }
-  return fast;
+  if (best > 0) return capable_cpus(cpus, capacity, best);
+  return clocked_cpus(cpus, clock, cpu_parts(root));
 }
 
 // The different lines that a topology file of these CPUs has; without one, each CPU has its own.

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <random>
+#include <utility>
 
 #include "check.h"
 
@@ -32,6 +33,18 @@ class Root {
       write("sys/devices/system/cpu/cpu" + std::to_string(i) + "/topology/thread_siblings_list",
             std::to_string(core) + "," + std::to_string(core + count / 2));
     }
+  }
+  // CPU i has this part number and largest clock in kHz (0: no cpufreq).
+  void arm_cores(const std::vector<std::pair<std::string, int>>& cores) const {
+    std::string info;
+    for (size_t i = 0; i < cores.size(); ++i) {
+      info += "processor\t: " + std::to_string(i) +
+              "\nBogoMIPS\t: 48.00\nCPU part\t: " + cores[i].first + "\n\n";
+      if (cores[i].second == 0) continue;
+      write("sys/devices/system/cpu/cpu" + std::to_string(i) + "/cpufreq/cpuinfo_max_freq",
+            std::to_string(cores[i].second));
+    }
+    write("proc/cpuinfo", info);
   }
   gm::CpuTopology topology(const std::vector<int>& cpus) const {
     return gm::read_topology(cpus, path_.string() + "/");
@@ -82,6 +95,44 @@ GM_TEST(efficiency_cores_are_left_out) {
     arm.write("sys/devices/system/cpu/cpu" + std::to_string(i) + "/cpu_capacity",
               i < 2 ? "1024" : "300");
   CHECK_EQ(arm.advise({0, 1, 2, 3}).count, 2u);
+}
+
+GM_TEST(clocks_tell_little_cores_where_there_is_no_capacity) {
+  const std::pair<std::string, int> a53{"0xd03", 1416000}, a72{"0xd08", 1800000};
+  const std::pair<std::string, int> a55{"0xd05", 1800000}, a76{"0xd0b", 2208000};
+  const Root rk3399;
+  rk3399.arm_cores({a53, a53, a53, a53, a72, a72});
+  CHECK_EQ(rk3399.topology({0, 1, 2, 3, 4, 5}).performance_cores, 2u);
+  CHECK(says(rk3399.advise({0, 1, 2, 3, 4, 5}), "2 performance cores"));
+  CHECK_EQ(rk3399.advise({0, 1, 2, 3}).count, 4u);  // nothing else is allowed
+  const Root rk3588;
+  rk3588.arm_cores({a55, a55, a55, a55, a76, a76, a76, a76});
+  CHECK_EQ(rk3588.advise({0, 1, 2, 3, 4, 5, 6, 7}).count, 4u);
+  // The kernel's own measure goes before the clock.
+  for (int i = 0; i < 8; ++i)
+    rk3588.write("sys/devices/system/cpu/cpu" + std::to_string(i) + "/cpu_capacity", "1024");
+  CHECK_EQ(rk3588.advise({0, 1, 2, 3, 4, 5, 6, 7}).count, 8u);
+}
+
+GM_TEST(clocks_say_nothing_else) {
+  const std::pair<std::string, int> slow_a53{"0xd03", 1000000}, a53{"0xd03", 1500000};
+  const Root one_design;  // S912: slower, but of the same kind
+  one_design.arm_cores({a53, a53, slow_a53, slow_a53});
+  CHECK_EQ(one_design.advise({0, 1, 2, 3}).count, 4u);
+  const Root faster_little;  // S922X: the A53 have the higher clock
+  faster_little.arm_cores({{"0xd03", 1896000}, {"0xd09", 1800000}, {"0xd09", 1800000}});
+  CHECK_EQ(faster_little.advise({0, 1, 2}).count, 3u);
+  const Root middle;  // 1 X3, 2 A715 and 1 A510
+  middle.arm_cores(
+      {{"0xd4e", 3200000}, {"0xd4d", 2800000}, {"0xd4d", 2800000}, {"0xd46", 2000000}});
+  CHECK_EQ(middle.advise({0, 1, 2, 3}).count, 3u);
+  const Root no_clock;
+  no_clock.arm_cores({{"0xd03", 0}, {"0xd08", 0}});
+  CHECK_EQ(no_clock.advise({0, 1}).count, 2u);
+  const Root x86;  // no part numbers: Zen 5 beside Zen 5c
+  x86.write("sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq", "5100000");
+  x86.write("sys/devices/system/cpu/cpu1/cpufreq/cpuinfo_max_freq", "3300000");
+  CHECK_EQ(x86.advise({0, 1}).count, 2u);
 }
 
 GM_TEST(cgroup_v2_quota_of_any_parent) {

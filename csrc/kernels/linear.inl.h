@@ -96,6 +96,15 @@ inline void linear_expanded(const LinearArgs& args, size_t p, size_t t0, size_t 
   }
 }
 
+// What expands weights for many tokens.
+#ifdef GM_PAIR_PRODUCTS
+template <class Steps>
+using ManyTokens = typename PairStepsOf<Steps>::Type;
+#else
+template <class Steps>
+using ManyTokens = Steps;
+#endif
+
 template <class Steps, ActKind kind>
 void linear(const LinearArgs& args, size_t p0, size_t p1) noexcept {
   const size_t row_dwords = act_dwords(kind, args.K);
@@ -118,8 +127,8 @@ void linear(const LinearArgs& args, size_t p0, size_t p1) noexcept {
     const size_t end = t + block < args.T ? t + block : args.T;
     size_t p = p0;
     for (; p + kPanelPair <= p1; p += kPanelPair)
-      linear_expanded<Steps, kPanelPair>(args, p, t, end, row_dwords);
-    for (; p < p1; ++p) linear_expanded<Steps, 1>(args, p, t, end, row_dwords);
+      linear_expanded<ManyTokens<Steps>, kPanelPair>(args, p, t, end, row_dwords);
+    for (; p < p1; ++p) linear_expanded<ManyTokens<Steps>, 1>(args, p, t, end, row_dwords);
   }
 }
 
@@ -127,6 +136,9 @@ size_t linear_scratch_bytes(size_t T) noexcept {
   constexpr size_t kInts = sizeof(Expanded256), kFloats = sizeof(StepsFloat<F32Panel>::Expanded);
   static_assert(kInts >= sizeof(Expanded32));
   constexpr size_t kExpanded = kInts > kFloats ? kInts : kFloats;
+#ifdef GM_PAIR_PRODUCTS
+  static_assert(kExpanded >= sizeof(PairLines256) && kExpanded >= sizeof(PairLines32));
+#endif
   const size_t lines = kPanelPair * (kExpanded + T * kPanelRows * sizeof(float));
 #ifdef GM_MATRIX_UNIT
   const size_t tiles = TileScratch::bytes(T);

@@ -22,6 +22,9 @@ namespace {
 #ifdef GM_MATRIX_UNIT
 #include "kernels/linear_tiles.inl.h"
 #endif
+#ifdef GM_PAIR_PRODUCTS
+#include "kernels/linear_pairs.inl.h"
+#endif
 #include "kernels/linear_float.inl.h"
 
 #include "kernels/linear.inl.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Level neon_i8mm (Apple M2, Neoverse V1, Cortex-A510 and later): usdot, which multiplies unsigned
-// weights with signed activations, so that no format needs a bias. smmla, which multiplies 2 x 8
-// with 8 x 2 bytes, would need panels in chunks of 8 values.
+// weights with signed activations, so that no format needs a bias. Many tokens are multiplied by
+// smmla, 2 x 8 by 8 x 2 bytes: kernels/linear_pairs.inl.h.
 #pragma once
 
 #include "simd/neon_ops.h"

@@ -9,7 +9,7 @@ all, so an interrupt or a full disk cannot damage an older one.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeAlias, Union
@@ -24,7 +24,8 @@ __all__ = ["Writer"]
 
 Path: TypeAlias = Union[str, "os.PathLike[str]"]
 Array: TypeAlias = NDArray[Any]
-TensorSource: TypeAlias = Union[Array, Callable[[], Array]]  # noqa: UP007 - evaluated on 3.10
+Pieces: TypeAlias = Union[Array, Iterator[Array]]  # noqa: UP007 - evaluated on 3.10
+TensorSource: TypeAlias = Union[Array, Callable[[], Pieces]]  # noqa: UP007
 
 # Tensor types that NumPy has too; the others are seen as blocks of bytes.
 NUMPY_TYPES: dict[str, np.dtype[Any]] = {
@@ -112,6 +113,7 @@ class Writer:
             name: Unique, 1 to 63 bytes.
             source: The array, or a callable that returns it: called once, at close, and its result
                 is dropped once written, so that a large model needs memory for one tensor only.
+                With `raw`, it may return an iterator of the bytes in pieces: memory for one piece.
             type_name: GGUF type to store, such as "Q8_0". None takes the type of the array.
             shape: Values per dimension in NumPy order. Needed for a callable and for raw blocks;
                 otherwise that of the array.
@@ -157,7 +159,8 @@ class Writer:
             self._pending.reverse()
             while self._pending:
                 tensor = self._pending.pop()
-                self._core.write(tensor.name, _stored(tensor))
+                for piece in _stored(tensor):
+                    self._core.write(tensor.name, piece)
             self._core.close()
         except BaseException:
             self.abort()
@@ -183,11 +186,18 @@ class Writer:
             self.abort()
 
 
-def _stored(tensor: _Pending) -> Array:
-    """The bytes of a tensor as they stand in the file."""
-    array = np.asarray(tensor.source() if callable(tensor.source) else tensor.source)
+def _stored(tensor: _Pending) -> Iterator[Array]:
+    """The bytes of a tensor as they stand in the file, in pieces."""
+    source = tensor.source() if callable(tensor.source) else tensor.source
     if tensor.raw:
-        return np.ascontiguousarray(array)
+        pieces = source if isinstance(source, Iterator) else iter((np.asarray(source),))
+        yield from map(np.ascontiguousarray, pieces)
+    else:
+        yield _encoded(tensor, np.asarray(source))
+
+
+def _encoded(tensor: _Pending, array: Array) -> Array:
+    """The bytes of a tensor's values."""
     if array.shape != tensor.shape:
         raise ShapeError(
             f"[tensor {tensor.name!r}] the source gave another shape. "

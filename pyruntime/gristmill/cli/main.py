@@ -17,6 +17,7 @@ import typer
 from .bench import bench
 from .cache import cache
 from .chat import chat
+from .convert import convert
 from .doctor import doctor
 from .inspect import inspect
 from .output import is_terminal, note, prepare_streams
@@ -39,6 +40,7 @@ app.command()(chat)
 app.command()(inspect)
 app.command()(plan)
 app.command()(verify)
+app.command()(convert)
 app.command()(bench)
 app.command()(doctor)
 app.add_typer(cache)

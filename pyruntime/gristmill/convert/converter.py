@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: MIT
+"""`convert`: a folder with safetensors in, a GGUF file out.
+
+Everything that can be wrong with the small files is found before the first weight is read. Weights
+pass through a few MiB of memory; the file appears under its name complete or not at all.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gristmill import _core
+from gristmill.errors import ResourceError, ShapeError, UnsupportedError
+from gristmill.gguf_writer import Writer
+
+from .config import Config
+from .encode import AUTO, TYPES, encode, file_type, output_type
+from .families import BY_CLASS
+from .mapping import Mapped, Output, map_tensors
+from .safetensors import Checkpoint
+from .scheme import Scheme
+from .special_tokens import sampling_keys, special_keys, template_keys
+from .vocabulary import Vocabulary, read_vocabulary
+
+Progress = Callable[[int, int], object]
+_QUANTIZATION_VERSION = 2  # of ggml's block formats
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What was written.
+
+    Args:
+        path: The file.
+        architecture: Its general.architecture.
+        type: The type of its matrices.
+        tensors: How many it has.
+        nbytes: Bytes of their data.
+        notes: What was left out or guessed.
+    """
+
+    path: Path
+    architecture: str
+    type: str
+    tensors: int
+    nbytes: int
+    notes: tuple[str, ...]
+
+
+def convert(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    type: str = AUTO,
+    *,
+    name: str | None = None,
+    pre: str | None = None,
+    progress: Progress | None = None,
+) -> Conversion:
+    """Converts a model in Hugging Face's layout to a GGUF file.
+
+    Args:
+        source: A folder with config.json, safetensors and the tokenizer's files.
+        out: The file to write or replace.
+        type: "f32", "f16", "bf16", "q8_0", or "auto": bf16 stays bf16, all else becomes f16.
+            Vectors, norms and routers are F32 in any case.
+        name: general.name; None: the folder's name.
+        pre: tokenizer.ggml.pre, for a pre-tokenizer that is not recognised.
+        progress: Called with bytes done and bytes in all.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ResourceError: A file is missing or cannot be read, or the disk is full.
+        FormatError, ShapeError: A file is damaged, or tensors are missing or do not fit.
+        TokenizerError: The tokenizer cannot be described in a GGUF file.
+        UnsupportedError: The architecture, or something in it, has no conversion yet.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        raise ResourceError(f"[{folder}] A model to convert is a folder. There is none.")
+    config = Config.load(folder)
+    scheme = choose(config)
+    checkpoint = Checkpoint(folder)
+    try:
+        kind = file_type(type, iter(checkpoint.values()))
+        mapped = map_tensors(scheme, config, checkpoint)
+        keys = _keys(scheme, config)
+        generated = {k: v for make in scheme.generated for k, v in make(config).items()}
+        vocab = read_vocabulary(folder, _rows(mapped), pre)
+        special = special_keys(folder, config, vocab)
+        prefix = f"{scheme.architecture}."
+        metadata = {
+            "general.architecture": scheme.architecture,
+            "general.type": "model",
+            "general.name": name or folder.resolve().name or scheme.architecture,
+            "general.file_type": TYPES[kind][0],
+            "general.quantization_version": _QUANTIZATION_VERSION,
+            **sampling_keys(folder),
+            **{prefix + key: value for key, value in keys.items()},
+            **{f"tokenizer.ggml.{k}": v for k, v in (vocab.keys() | special).items()},
+            **template_keys(folder),
+        }
+        total = _write(
+            Path(out),
+            metadata,
+            generated=generated,
+            mapped=mapped,
+            checkpoint=checkpoint,
+            kind=kind,
+            progress=progress,
+        )
+    finally:
+        checkpoint.close()
+    notes = _notes(vocab, mapped)
+    count = len(mapped.outputs) + len(generated)
+    return Conversion(Path(out), scheme.architecture, kind, count, total, notes)
+
+
+def choose(config: Config) -> Scheme:
+    """The scheme of a configuration.
+
+    Raises:
+        UnsupportedError: There is none, or the model has something that it cannot say.
+    """
+    scheme = next((BY_CLASS[name] for name in config.architectures if name in BY_CLASS), None)
+    if scheme is None:
+        named = ", ".join(config.architectures) or "none"
+        raise UnsupportedError(
+            f"[{config.where}] The architecture must be one of: {', '.join(sorted(BY_CLASS))}. "
+            f"Got {named:.120}."
+        )
+    method = config.raw("quantization_config")
+    if isinstance(method, dict):
+        raise UnsupportedError(
+            f"[{config.where}] Only unquantized weights are converted. "
+            f"Got {method.get('quant_method', 'a quantization')!r:.40}."
+        )
+    activation = config.raw("hidden_activation", "hidden_act")
+    if activation not in (None, scheme.activation):
+        raise UnsupportedError(
+            f"[{config.where}] {scheme.architecture!r} has the activation {scheme.activation!r}. "
+            f"Got {activation!r:.40}."
+        )
+    for check in scheme.checks:
+        check(config)
+    return scheme
+
+
+def _keys(scheme: Scheme, config: Config) -> dict[str, Any]:
+    """The keys of the architecture, without its prefix."""
+    return {name: value for read in scheme.keys for name, value in read(config).items()}
+
+
+def _rows(mapped: Mapped) -> int:
+    """Rows of the embedding table."""
+    return next(o.shape[0] for o in mapped.outputs if o.name == "token_embd.weight")
+
+
+def _notes(vocab: Vocabulary, mapped: Mapped) -> tuple[str, ...]:
+    notes = list(vocab.notes)
+    if mapped.left_out:
+        notes.append(f"{mapped.left_out} tensors of image or audio parts were left out")
+    return tuple(notes)
+
+
+def _nbytes(shape: tuple[int, ...], kind: str) -> int:
+    """Bytes of a tensor in the file."""
+    _, _, values, size, _ = next(entry for entry in _core.tensor_types() if entry[0] == kind)
+    return math.prod(shape) // values * size
+
+
+def _write(
+    path: Path,
+    metadata: dict[str, Any],
+    *,
+    generated: dict[str, NDArray[np.float32]],
+    mapped: Mapped,
+    checkpoint: Checkpoint,
+    kind: str,
+    progress: Progress | None,
+) -> int:
+    """Writes the file; returns the bytes of its tensors."""
+    kinds = [output_type(output, kind) for output in mapped.outputs]
+    total = sum(value.nbytes for value in generated.values())
+    total += sum(_nbytes(o.shape, k) for o, k in zip(mapped.outputs, kinds, strict=True))
+    _require_space(path, total)
+    done = sum(value.nbytes for value in generated.values())
+
+    def pieces(output: Output, kind: str) -> Iterator[NDArray[np.uint8]]:
+        nonlocal done
+        for piece in encode(checkpoint, output, kind):
+            yield piece
+            done += piece.nbytes
+            if progress is not None:
+                progress(done, total)
+
+    with Writer(path) as writer:
+        for key, value in metadata.items():
+            writer.add(key, value)
+        for name, values in generated.items():
+            writer.add_tensor(name, values)
+        for output, form in zip(mapped.outputs, kinds, strict=True):
+            if len(output.name.encode()) > 63:
+                raise ShapeError(f"[tensor {output.name!r}] The name is too long for GGUF.")
+            source = functools.partial(pieces, output, form)
+            writer.add_tensor(output.name, source, form, shape=output.shape, raw=True)
+    return total
+
+
+def _require_space(path: Path, needed: int) -> None:
+    """Raises ResourceError before the first byte if the disk cannot hold the file."""
+    parent = path.resolve().parent
+    if not parent.is_dir():
+        raise ResourceError(f"[{path}] There is no folder {parent}.")
+    free = shutil.disk_usage(parent).free
+    if free < needed:
+        raise ResourceError(
+            f"[{path}] The disk is too full: the file takes {needed / 1e9:.2f} GB, "
+            f"{free / 1e9:.2f} GB are free."
+        )

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: MIT
+"""The architectures that can be converted: one table each, of what differs from the usual decoder.
+
+Names and keys are those that llama.cpp's own files have; tests compare every one with the `gguf`
+package. Where a file of llama.cpp leaves out what its loader assumes (Gemma's attention scale), the
+key is written only if the model differs from that.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+
+from .config import Config
+from .rope import half_rope, llama3_factors, long_factors, long_keys, rope, rope_keys, rope_real
+from .scheme import (
+    Keys,
+    Name,
+    Scheme,
+    count,
+    maybe_count,
+    maybe_real,
+    merged,
+    real,
+    require,
+    sliding,
+    table,
+)
+
+LAYER = "model.layers.{i}."
+BLOCK = "blk.{i}."
+
+# -- names --------------------------------------------------------------------------------------
+
+
+def _block(lines: Mapping[str, Name]) -> dict[str, Name]:
+    """Lines of a layer. None takes a line out in `merged`."""
+
+    def name(stem: Name) -> Name:
+        if isinstance(stem, tuple):
+            return tuple(BLOCK + part for part in stem)
+        return None if stem is None else BLOCK + stem
+
+    return {LAYER + key: name(stem) for key, stem in lines.items()}
+
+
+ATTENTION = _block(
+    {
+        "input_layernorm": "attn_norm",
+        "self_attn.q_proj": "attn_q",
+        "self_attn.k_proj": "attn_k",
+        "self_attn.v_proj": "attn_v",
+        "self_attn.o_proj": "attn_output",
+    }
+)
+QK_NORM = _block({"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"})
+GATED = _block({"mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down"})
+NO_GATED = dict.fromkeys(GATED)
+DECODER = merged(
+    {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"},
+    ATTENTION,
+    GATED,
+    _block({"post_attention_layernorm": "ffn_norm"}),
+)
+EXPERTS = _block(
+    {
+        "mlp.gate": "ffn_gate_inp",
+        "mlp.experts.{e}.gate_proj": "ffn_gate_exps",
+        "mlp.experts.{e}.up_proj": "ffn_up_exps",
+        "mlp.experts.{e}.down_proj": "ffn_down_exps",
+        "mlp.experts.gate_up_proj": ("ffn_gate_exps", "ffn_up_exps"),
+        "mlp.experts.down_proj": "ffn_down_exps",
+    }
+)
+MIXTRAL = merged(
+    DECODER,
+    NO_GATED,
+    _block(
+        {
+            "block_sparse_moe.gate": "ffn_gate_inp",
+            "block_sparse_moe.experts.{e}.w1": "ffn_gate_exps",
+            "block_sparse_moe.experts.{e}.w2": "ffn_down_exps",
+            "block_sparse_moe.experts.{e}.w3": "ffn_up_exps",
+        }
+    ),
+)
+SANDWICH = merged(  # a norm before and one behind each half
+    DECODER,
+    _block(
+        {
+            "post_attention_layernorm": "post_attention_norm",
+            "pre_feedforward_layernorm": "ffn_norm",
+            "post_feedforward_layernorm": "post_ffw_norm",
+        }
+    ),
+)
+POST_NORM = merged(
+    DECODER,
+    QK_NORM,
+    _block(
+        {
+            "input_layernorm": None,
+            "post_attention_layernorm": "post_attention_norm",
+            "post_feedforward_layernorm": "post_ffw_norm",
+        }
+    ),
+)
+FUSED_UP = merged(
+    DECODER, NO_GATED, _block({"mlp.gate_up_proj": "ffn_up", "mlp.down_proj": "ffn_down"})
+)
+FUSED = merged(
+    FUSED_UP,
+    _block(
+        {
+            "self_attn.q_proj": None,
+            "self_attn.k_proj": None,
+            "self_attn.v_proj": None,
+            "self_attn.qkv_proj": "attn_qkv",
+        }
+    ),
+)
+GLM = merged(
+    FUSED_UP,
+    _block(
+        {
+            "post_self_attn_layernorm": "post_attention_norm",
+            "post_mlp_layernorm": "post_ffw_norm",
+        }
+    ),
+)
+
+# -- keys ---------------------------------------------------------------------------------------
+
+DENSE = table(
+    {
+        "vocab_size": count("vocab_size"),
+        "context_length": count("max_position_embeddings"),
+        "embedding_length": count("hidden_size"),
+        "block_count": count("num_hidden_layers"),
+        "feed_forward_length": count("intermediate_size"),
+        "attention.head_count": count("num_attention_heads"),
+        "attention.head_count_kv": lambda config: config.kv_heads,
+        "attention.key_length": lambda config: config.head_dim,
+        "attention.value_length": lambda config: config.head_dim,
+        "attention.layer_norm_rms_epsilon": real("rms_norm_eps"),
+    }
+)
+WINDOW = table({"attention.sliding_window": maybe_count("sliding_window")})
+MIXTURE = table(
+    {
+        "expert_count": count("num_local_experts"),
+        "expert_used_count": count("num_experts_per_tok"),
+    }
+)
+FINE_MIXTURE = table(
+    {
+        "expert_count": count("num_experts", "num_local_experts"),
+        "expert_used_count": count("num_experts_per_tok"),
+        "expert_feed_forward_length": count("moe_intermediate_size"),
+        "expert_weights_norm": lambda config: config.flag("norm_topk_prob", False),
+    }
+)
+MULTIPLIERS = table(
+    {
+        "attention.scale": maybe_real("attention_multiplier"),
+        "embedding_scale": maybe_real("embedding_multiplier"),
+        "residual_scale": maybe_real("residual_multiplier"),
+        "logit_scale": maybe_real("logits_scaling"),
+    }
+)
+SOFT_CAPS = table(
+    {
+        "attn_logit_softcapping": maybe_real("attn_logit_softcapping"),
+        "final_logit_softcapping": maybe_real("final_logit_softcapping"),
+    }
+)
+TEMPERATURE = table(
+    {
+        "attention.temperature_scale": rope_real("llama_4_scaling_beta"),
+        "rope.scaling.yarn_log_multiplier": rope_real("mscale_all_dim"),
+    }
+)
+
+
+def query_scale(config: Config) -> dict[str, float]:
+    """attention.scale where it is not one over the root of a head's length."""
+    scalar = config.real("query_pre_attn_scalar", default=float(config.head_dim))
+    return {} if scalar == config.head_dim else {"attention.scale": 1.0 / math.sqrt(scalar)}
+
+
+def two_bases(config: Config) -> dict[str, float]:
+    """RoPE of Gemma 3: its base on global layers, and the one on layers with a window."""
+    local = config.rope("sliding_attention").get("rope_theta", 10000.0)
+    swa = {"rope.freq_base_swa": config.number("rope_local_base_freq", local)}
+    return rope_keys(config, base=1e6) | swa
+
+
+def layer_windows(config: Config) -> dict[str, object]:
+    """Windows of Qwen, if they are switched on: on the layers from max_window_layers."""
+    if not config.flag("use_sliding_window", False):
+        return {}
+    layers = config.count("num_hidden_layers")
+    first = config.count("max_window_layers", default=0)
+    stated = [kind == "sliding_attention" for kind in config.layer_types()]
+    pattern = stated or [i >= first for i in range(layers)]
+    if not any(pattern):
+        return {}
+    return {
+        "attention.sliding_window": config.count("sliding_window"),
+        "attention.sliding_window_pattern": pattern,
+    }
+
+
+def fused_window(config: Config) -> dict[str, int]:
+    """The window of Phi-3; 0 tells a model without one from files that forgot it."""
+    return {"attention.sliding_window": config.count("sliding_window", default=0)}
+
+
+# -- what a file cannot say -----------------------------------------------------------------------
+
+
+def _every_fourth_without_rope(config: Config) -> bool:
+    stated = config.raw("no_rope_layers")
+    layers = config.count("num_hidden_layers")
+    usual = [int((i + 1) % 4 != 0) for i in range(layers)]
+    return stated is None or stated == usual
+
+
+NOPE = require("Every fourth layer must go without RoPE: no key says another pattern.",
+               _every_fourth_without_rope)  # fmt: skip
+ONE_WINDOW = require(
+    "Windows must be switched off (use_sliding_window): no key says which layers have one.",
+    lambda config: not config.flag("use_sliding_window", False),
+)
+
+PAIRS = frozenset(("attn_q", "attn_k"))
+LLAMA_KEYS: tuple[Keys, ...] = (DENSE, rope, WINDOW)
+
+Gemma = functools.partial(Scheme, norm_shift=1.0, activation="gelu_pytorch_tanh", tied=True)
+
+SCHEMES = (
+    Scheme(
+        "llama", ("LlamaForCausalLM", "LLaMAForCausalLM", "MistralForCausalLM"),
+        DECODER, LLAMA_KEYS, (llama3_factors,), PAIRS,
+    ),
+    Scheme(
+        "llama", ("MixtralForCausalLM",),
+        MIXTRAL, (*LLAMA_KEYS, MIXTURE), (llama3_factors,), PAIRS,
+    ),
+    Scheme(
+        "mistral3", ("Mistral3ForConditionalGeneration", "Ministral3ForCausalLM"),
+        DECODER, (*LLAMA_KEYS, TEMPERATURE), (llama3_factors,), PAIRS,
+    ),
+    Scheme("qwen2", ("Qwen2ForCausalLM",), DECODER, (DENSE, rope, layer_windows)),
+    Scheme("qwen3", ("Qwen3ForCausalLM",), merged(DECODER, QK_NORM), (DENSE, rope, layer_windows)),
+    Scheme(
+        "qwen3moe", ("Qwen3MoeForCausalLM",),
+        merged(DECODER, NO_GATED, QK_NORM, EXPERTS), (DENSE, rope, layer_windows, FINE_MIXTURE),
+    ),
+    Gemma(
+        "gemma2", ("Gemma2ForCausalLM",),
+        SANDWICH, (DENSE, rope, sliding(2), SOFT_CAPS, query_scale),
+    ),
+    Gemma(
+        "gemma3", ("Gemma3ForCausalLM", "Gemma3ForConditionalGeneration"),
+        merged(SANDWICH, QK_NORM), (DENSE, two_bases, sliding(6), SOFT_CAPS, query_scale),
+    ),
+    Scheme(
+        "phi3", ("Phi3ForCausalLM",),
+        FUSED, (DENSE, rope, long_keys, fused_window), (long_factors,),
+    ),
+    Scheme(
+        "smollm3", ("SmolLM3ForCausalLM",),
+        DECODER, (DENSE, rope), (llama3_factors,), PAIRS, tied=True, checks=(NOPE, ONE_WINDOW),
+    ),
+    Scheme(
+        "granite", ("GraniteForCausalLM",),
+        DECODER, (DENSE, rope, MULTIPLIERS), (llama3_factors,), PAIRS,
+    ),
+    Scheme(
+        "olmo2", ("Olmo2ForCausalLM", "Olmo3ForCausalLM"),
+        POST_NORM, (DENSE, rope, sliding(4, always=True)),
+    ),
+    Scheme("glm4", ("Glm4ForCausalLM",), GLM, (DENSE, half_rope)),
+)  # fmt: skip
+
+BY_CLASS = {name: scheme for scheme in SCHEMES for name in scheme.classes}

@@ -9,6 +9,7 @@ rope_parameters, for some models one set per layer type): `rope` gives the newer
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,10 @@ class Config:
         """Reads config.json of a folder."""
         path = folder / "config.json"
         return cls(load_json(path), str(path))
+
+    def with_defaults(self, defaults: Mapping[str, Any]) -> Config:
+        """The same with `defaults` for keys that are missing."""
+        return Config({**defaults, **self.values}, self.where)
 
     def raw(self, *names: str) -> Any:
         """The first of these keys that is there and not null; None otherwise."""

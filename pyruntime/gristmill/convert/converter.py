@@ -91,13 +91,15 @@ def convert(
         raise ResourceError(f"[{folder}] A model to convert is a folder. There is none.")
     config = Config.load(folder)
     scheme = choose(config)
+    config = config.with_defaults(scheme.defaults)
     checkpoint = Checkpoint(folder)
     try:
         kind = file_type(type, iter(checkpoint.values()))
         mapped = map_tensors(scheme, config, checkpoint)
         keys = _keys(scheme, config)
         generated = {k: v for make in scheme.generated for k, v in make(config).items()}
-        vocab = read_vocabulary(folder, _rows(mapped), pre)
+        keys["vocab_size"] = _rows(mapped)
+        vocab = read_vocabulary(folder, keys["vocab_size"], pre)
         special = special_keys(folder, config, vocab)
         prefix = f"{scheme.architecture}."
         metadata = {

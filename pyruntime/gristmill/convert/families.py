@@ -134,7 +134,6 @@ GLM = merged(
 
 DENSE = table(
     {
-        "vocab_size": count("vocab_size"),
         "context_length": count("max_position_embeddings"),
         "embedding_length": count("hidden_size"),
         "block_count": count("num_hidden_layers"),
@@ -191,9 +190,8 @@ def query_scale(config: Config) -> dict[str, float]:
 
 def two_bases(config: Config) -> dict[str, float]:
     """RoPE of Gemma 3: its base on global layers, and the one on layers with a window."""
-    local = config.rope("sliding_attention").get("rope_theta", 10000.0)
-    swa = {"rope.freq_base_swa": config.number("rope_local_base_freq", local)}
-    return rope_keys(config, base=1e6) | swa
+    local = config.rope("sliding_attention")["rope_theta"]
+    return rope_keys(config) | {"rope.freq_base_swa": config.number("rope_local_base_freq", local)}
 
 
 def layer_windows(config: Config) -> dict[str, object]:
@@ -238,6 +236,18 @@ PAIRS = frozenset(("attn_q", "attn_k"))
 LLAMA_KEYS: tuple[Keys, ...] = (DENSE, rope, WINDOW)
 
 Gemma = functools.partial(Scheme, norm_shift=1.0, activation="gelu_pytorch_tanh", tied=True)
+# Published files of Gemma 3 leave out what is as in transformers' Gemma3TextConfig.
+GEMMA3 = {
+    "max_position_embeddings": 131072,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "head_dim": 256,
+    "query_pre_attn_scalar": 256,
+    "rms_norm_eps": 1e-6,
+    "sliding_window": 4096,
+    "rope_theta": 1e6,
+    "rope_local_base_freq": 1e4,
+}
 
 SCHEMES = (
     Scheme(
@@ -265,6 +275,7 @@ SCHEMES = (
     Gemma(
         "gemma3", ("Gemma3ForCausalLM", "Gemma3ForConditionalGeneration"),
         merged(SANDWICH, QK_NORM), (DENSE, two_bases, sliding(6), SOFT_CAPS, query_scale),
+        defaults=GEMMA3,
     ),
     Scheme(
         "phi3", ("Phi3ForCausalLM",),

@@ -53,7 +53,7 @@ def half_rope(config: Config) -> dict[str, Any]:
     return rope_keys(config, share=0.5)
 
 
-def rope_keys(config: Config, share: float = 1.0, base: float = 10000.0) -> dict[str, Any]:
+def rope_keys(config: Config, share: float = 1.0) -> dict[str, Any]:
     """rope.*: base, rotated values, linear and YaRN scaling.
 
     Raises:
@@ -62,7 +62,7 @@ def rope_keys(config: Config, share: float = 1.0, base: float = 10000.0) -> dict
     found = config.rope()
     keys: dict[str, Any] = {
         "rope.dimension_count": rotated(config, share),
-        "rope.freq_base": config.number("rope_theta", found.get("rope_theta", base)),
+        "rope.freq_base": config.number("rope_theta", found.get("rope_theta", 10000.0)),
     }
     kind = str(found.get("rope_type", "default")).lower()
     if kind in _PLAIN or kind in _BY_TENSORS:

@@ -9,7 +9,7 @@ of a Config; the loops over it are in mapping.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,7 @@ class Scheme:
         norm_shift: Added to norm weights; Gemma's norms multiply by 1 + weight.
         activation: What hidden_act must be.
         tied: Whether the output layer is the embedding table where config.json says nothing.
+        defaults: Of config.json, for keys that published files leave out.
         checks: Each raises UnsupportedError for what the keys cannot say.
     """
 
@@ -54,6 +55,7 @@ class Scheme:
     norm_shift: float = 0.0
     activation: str = "silu"
     tied: bool = False
+    defaults: Mapping[str, Any] = field(default_factory=dict)
     checks: tuple[Callable[[Config], None], ...] = ()
 
 

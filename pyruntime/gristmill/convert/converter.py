@@ -11,7 +11,7 @@ import functools
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,11 @@ from gristmill.gguf_writer import Writer
 from .config import Config
 from .encode import AUTO, TYPES, encode, file_type, output_type
 from .families import BY_CLASS
-from .mapping import Mapped, Output, map_tensors
+from .mapping import Output, map_tensors
 from .safetensors import Checkpoint
 from .scheme import Scheme
 from .special_tokens import sampling_keys, special_keys, template_keys
-from .vocabulary import Vocabulary, read_vocabulary
+from .vocabulary import read_vocabulary
 
 Progress = Callable[[int, int], object]
 _QUANTIZATION_VERSION = 2  # of ggml's block formats
@@ -89,44 +89,63 @@ def convert(
     folder = Path(source)
     if not folder.is_dir():
         raise ResourceError(f"[{folder}] A model to convert is a folder. There is none.")
+    checkpoint = Checkpoint(folder)
+    try:
+        contents = _contents(folder, checkpoint, type, name, pre)
+        total = _write(Path(out), contents, checkpoint, progress)
+    finally:
+        checkpoint.close()
+    return Conversion(
+        Path(out),
+        contents.metadata["general.architecture"],
+        contents.type,
+        len(contents.outputs) + len(contents.generated),
+        total,
+        contents.notes,
+    )
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """All that a file will have: keys, tensors from the configuration, tensors to read."""
+
+    metadata: Mapping[str, Any]
+    generated: Mapping[str, NDArray[np.float32]]
+    outputs: tuple[Output, ...]
+    type: str
+    notes: tuple[str, ...]
+
+
+def _contents(
+    folder: Path, checkpoint: Checkpoint, type: str, name: str | None, pre: str | None
+) -> _Contents:
     config = Config.load(folder)
     scheme = choose(config)
     config = config.with_defaults(scheme.defaults)
-    checkpoint = Checkpoint(folder)
-    try:
-        kind = file_type(type, iter(checkpoint.values()))
-        mapped = map_tensors(scheme, config, checkpoint)
-        keys = _keys(scheme, config)
-        generated = {k: v for make in scheme.generated for k, v in make(config).items()}
-        keys["vocab_size"] = _rows(mapped)
-        vocab = read_vocabulary(folder, keys["vocab_size"], pre)
-        special = special_keys(folder, config, vocab)
-        prefix = f"{scheme.architecture}."
-        metadata = {
-            "general.architecture": scheme.architecture,
-            "general.type": "model",
-            "general.name": name or folder.resolve().name or scheme.architecture,
-            "general.file_type": TYPES[kind][0],
-            "general.quantization_version": _QUANTIZATION_VERSION,
-            **sampling_keys(folder),
-            **{prefix + key: value for key, value in keys.items()},
-            **{f"tokenizer.ggml.{k}": v for k, v in (vocab.keys() | special).items()},
-            **template_keys(folder),
-        }
-        total = _write(
-            Path(out),
-            metadata,
-            generated=generated,
-            mapped=mapped,
-            checkpoint=checkpoint,
-            kind=kind,
-            progress=progress,
-        )
-    finally:
-        checkpoint.close()
-    notes = _notes(vocab, mapped)
-    count = len(mapped.outputs) + len(generated)
-    return Conversion(Path(out), scheme.architecture, kind, count, total, notes)
+    kind = file_type(type, iter(checkpoint.values()))
+    mapped = map_tensors(scheme, config, checkpoint)
+    rows = next(o.shape[0] for o in mapped.outputs if o.name == "token_embd.weight")
+    keys = {key: value for read in scheme.keys for key, value in read(config).items()}
+    vocab = read_vocabulary(folder, rows, pre)
+    special = special_keys(folder, config, vocab)
+    prefix = f"{scheme.architecture}."
+    metadata = {
+        "general.architecture": scheme.architecture,
+        "general.type": "model",
+        "general.name": name or folder.resolve().name or scheme.architecture,
+        "general.file_type": TYPES[kind][0],
+        "general.quantization_version": _QUANTIZATION_VERSION,
+        **sampling_keys(folder),
+        prefix + "vocab_size": rows,
+        **{prefix + key: value for key, value in keys.items()},
+        **{f"tokenizer.ggml.{k}": v for k, v in (vocab.keys() | special).items()},
+        **template_keys(folder),
+    }
+    generated = {k: v for make in scheme.generated for k, v in make(config).items()}
+    notes = list(vocab.notes)
+    if mapped.left_out:
+        notes.append(f"{mapped.left_out} tensors of image or audio parts were left out")
+    return _Contents(metadata, generated, mapped.outputs, kind, tuple(notes))
 
 
 def choose(config: Config) -> Scheme:
@@ -159,23 +178,6 @@ def choose(config: Config) -> Scheme:
     return scheme
 
 
-def _keys(scheme: Scheme, config: Config) -> dict[str, Any]:
-    """The keys of the architecture, without its prefix."""
-    return {name: value for read in scheme.keys for name, value in read(config).items()}
-
-
-def _rows(mapped: Mapped) -> int:
-    """Rows of the embedding table."""
-    return next(o.shape[0] for o in mapped.outputs if o.name == "token_embd.weight")
-
-
-def _notes(vocab: Vocabulary, mapped: Mapped) -> tuple[str, ...]:
-    notes = list(vocab.notes)
-    if mapped.left_out:
-        notes.append(f"{mapped.left_out} tensors of image or audio parts were left out")
-    return tuple(notes)
-
-
 def _nbytes(shape: tuple[int, ...], kind: str) -> int:
     """Bytes of a tensor in the file."""
     _, _, values, size, _ = next(entry for entry in _core.tensor_types() if entry[0] == kind)
@@ -183,21 +185,15 @@ def _nbytes(shape: tuple[int, ...], kind: str) -> int:
 
 
 def _write(
-    path: Path,
-    metadata: dict[str, Any],
-    *,
-    generated: dict[str, NDArray[np.float32]],
-    mapped: Mapped,
-    checkpoint: Checkpoint,
-    kind: str,
-    progress: Progress | None,
+    path: Path, contents: _Contents, checkpoint: Checkpoint, progress: Progress | None
 ) -> int:
     """Writes the file; returns the bytes of its tensors."""
-    kinds = [output_type(output, kind) for output in mapped.outputs]
-    total = sum(value.nbytes for value in generated.values())
-    total += sum(_nbytes(o.shape, k) for o, k in zip(mapped.outputs, kinds, strict=True))
+    kinds = [output_type(output, contents.type) for output in contents.outputs]
+    done = sum(value.nbytes for value in contents.generated.values())
+    total = done + sum(
+        _nbytes(output.shape, kind) for output, kind in zip(contents.outputs, kinds, strict=True)
+    )
     _require_space(path, total)
-    done = sum(value.nbytes for value in generated.values())
 
     def pieces(output: Output, kind: str) -> Iterator[NDArray[np.uint8]]:
         nonlocal done
@@ -208,11 +204,11 @@ def _write(
                 progress(done, total)
 
     with Writer(path) as writer:
-        for key, value in metadata.items():
+        for key, value in contents.metadata.items():
             writer.add(key, value)
-        for name, values in generated.items():
+        for name, values in contents.generated.items():
             writer.add_tensor(name, values)
-        for output, form in zip(mapped.outputs, kinds, strict=True):
+        for output, form in zip(contents.outputs, kinds, strict=True):
             if len(output.name.encode()) > 63:
                 raise ShapeError(f"[tensor {output.name!r}] The name is too long for GGUF.")
             source = functools.partial(pieces, output, form)

@@ -197,13 +197,13 @@ def read_header(path: Path) -> dict[str, Entry]:
     return named
 
 
-def _parse(path: Path, text: bytes) -> list[tuple[str, Any]]:
-    """Names and values of the header, twins included."""
+def _parse(path: Path, text: bytes) -> tuple[tuple[str, Any], ...]:
+    """Names and values of the header, twins included; objects are tuples of pairs."""
     try:
-        header = json.loads(text.decode("utf-8"), object_pairs_hook=list)
+        header = json.loads(text.decode("utf-8"), object_pairs_hook=tuple)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"[{path}] The header is no JSON: {error}.") from None
-    if not isinstance(header, list) or not all(isinstance(pair, tuple) for pair in header):
+    if not isinstance(header, tuple):
         raise FormatError(f"[{path}] The header must be a JSON object.")
     return header
 
@@ -215,9 +215,7 @@ def _whole(value: Any) -> bool:
 def _entry(path: Path, name: str, value: Any, start: int, size: int) -> Entry:
     """One checked entry; `start` is where the bytes begin in a file of `size` bytes."""
     where = f"[{path}, tensor {name!r:.120}]"
-    fields: dict[str, Any] = {}
-    if isinstance(value, list) and all(isinstance(pair, tuple) for pair in value):
-        fields = dict(value)
+    fields: dict[str, Any] = dict(value) if isinstance(value, tuple) else {}
     dtype, shape, span = (fields.get(key) for key in ("dtype", "shape", "data_offsets"))
     if not isinstance(dtype, str) or dtype not in SIZES:
         raise FormatError(f"{where} The dtype must be a known one. Got {dtype!r:.40}.")

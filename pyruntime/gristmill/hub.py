@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Names to files: what `-m` and `Model.load` accept.
 
-A path wins over a name. Names are the bundled model's and those of files in the folders that the
-environment variable GRISTMILL_MODELS lists; nothing is ever downloaded.
+A path wins over a name. Names are the bundled model's, those of files in the folders that the
+environment variable GRISTMILL_MODELS lists, and hf:USER/REPOSITORY[:TYPE] for what `gristmill pull`
+has fetched from the Hugging Face hub; nothing is downloaded here.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from . import hub_cache
 from .errors import ResourceError
 
 BUNDLED = "gristmill-tales-q8_0.gguf"
@@ -54,6 +56,8 @@ def resolve(path_or_name: str | os.PathLike[str] | None = None) -> Path:
         raise ResourceError(f"[model] A model is a GGUF file. Got {text}, a {kind}.")
     if text in BUNDLED_NAMES or text == BUNDLED:
         return bundled_model()
+    if text.startswith(hub_cache.PREFIX):
+        return hub_cache.find(hub_cache.HubName.parse(text))
     for folder in filter(None, os.environ.get("GRISTMILL_MODELS", "").split(os.pathsep)):
         for name in (text, text + ".gguf"):
             if (Path(folder) / name).is_file():

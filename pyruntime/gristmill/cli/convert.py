@@ -13,7 +13,7 @@ from .output import LoadingBar, note
 
 def convert(
     source: Annotated[
-        str, typer.Argument(metavar="FOLDER", help="Holds config.json, safetensors, tokenizer.")
+        str, typer.Argument(metavar="SOURCE", help="A folder, or hf:user/repository.")
     ],
     out: Annotated[str, typer.Argument(metavar="OUT", help="The GGUF file to write or replace.")],
     *,
@@ -24,7 +24,7 @@ def convert(
         ),
     ] = "auto",
     name: Annotated[
-        str | None, typer.Option("--name", metavar="TEXT", help="general.name. [default: FOLDER's]")
+        str | None, typer.Option("--name", metavar="TEXT", help="general.name. [default: SOURCE's]")
     ] = None,
     pre: Annotated[
         str | None,
@@ -38,6 +38,14 @@ def convert(
     from gristmill.convert import convert as convert_model
     from gristmill.report import human_bytes
 
+    if source.startswith("hf:"):
+        from gristmill.hub_cache import HubName
+        from gristmill.hub_download import pull_checkpoint
+
+        repository = HubName.parse(source)
+        with LoadingBar("downloading") as progress:
+            source = str(pull_checkpoint(repository, progress))
+        name = name or repository.repo.split("/")[1]
     with LoadingBar("converting") as progress:
         done = convert_model(source, out, kind, name=name, pre=pre, progress=progress)
     if as_json:

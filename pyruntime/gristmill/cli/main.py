@@ -20,6 +20,7 @@ from .chat import chat
 from .convert import convert
 from .doctor import doctor
 from .inspect import inspect
+from .models import list_models, pull, rm
 from .output import is_terminal, note, prepare_streams
 from .plan import plan
 from .run import run
@@ -41,6 +42,9 @@ app.command()(inspect)
 app.command()(plan)
 app.command()(verify)
 app.command()(convert)
+app.command()(pull)
+app.command("list")(list_models)
+app.command()(rm)
 app.command()(bench)
 app.command()(doctor)
 app.add_typer(cache)

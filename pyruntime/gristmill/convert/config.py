@@ -8,7 +8,6 @@ rope_parameters, for some models one set per layer type): `rope` gives the newer
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from gristmill.errors import FormatError
 
 from .files import load_json
 
+MOST = 3e38  # the keys of a file are F32
 _TEXT_PARTS = ("text_config", "llm_config", "language_config")
 
 
@@ -30,8 +30,9 @@ class Config:
 
     def __init__(self, values: dict[str, Any], where: str = "config.json") -> None:
         self.where = where
+        classes = values.get("architectures")
         self.architectures: tuple[str, ...] = tuple(
-            name for name in values.get("architectures") or () if isinstance(name, str)
+            name for name in (classes if isinstance(classes, list) else ()) if isinstance(name, str)
         )
         for part in _TEXT_PARTS:
             if isinstance(values.get(part), dict):
@@ -89,8 +90,8 @@ class Config:
         """`value` as a finite number, named in the error otherwise."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._wrong((name,), "a number", value)
-        if not math.isfinite(value):
-            raise self._wrong((name,), "a finite number", value)
+        if not -MOST <= value <= MOST:  # false for NaN, too
+            raise self._wrong((name,), "a number that F32 holds", value)
         return float(value)
 
     @property

@@ -15,7 +15,7 @@ namespace py = pybind11;
 namespace gm::bindings {
 namespace {
 
-constexpr uint64_t kVersion = 1;
+constexpr uint64_t kVersion = 2;
 constexpr uint64_t kMaxCount = std::numeric_limits<int64_t>::max();
 
 [[noreturn]] void fail(const std::string& where, const std::string& rule) {
@@ -38,6 +38,18 @@ uint64_t to_count(py::handle value, const std::string& where, uint64_t limit = k
                     py::str(value).cast<std::string>().substr(0, 40) + ".");
   }
   return static_cast<uint64_t>(number);
+}
+
+double to_real(py::handle value, const std::string& where) {
+  if (!PyFloat_Check(value.ptr()) && !PyLong_Check(value.ptr())) {
+    fail(where, "A number is needed. Got " + type_of(value) + ".");
+  }
+  const double number = PyFloat_AsDouble(value.ptr());
+  if (number == -1.0 && PyErr_Occurred() != nullptr) {
+    PyErr_Clear();
+    fail(where, "The number is too large.");
+  }
+  return number;
 }
 
 uint32_t to_id(py::handle value, const std::string& where) {
@@ -76,18 +88,7 @@ class Record {
     if (!PyBool_Check(value.ptr())) fail(at(key), "True or False. Got " + type_of(value) + ".");
     return value.ptr() == Py_True;
   }
-  double real(const char* key) {
-    const py::handle value = get(key);
-    if (!PyFloat_Check(value.ptr()) && !PyLong_Check(value.ptr())) {
-      fail(at(key), "A number is needed. Got " + type_of(value) + ".");
-    }
-    const double number = PyFloat_AsDouble(value.ptr());
-    if (number == -1.0 && PyErr_Occurred() != nullptr) {
-      PyErr_Clear();
-      fail(at(key), "The number is too large.");
-    }
-    return number;
-  }
+  double real(const char* key) { return to_real(get(key), at(key)); }
   std::string text(const char* key) {
     const py::handle value = get(key);
     if (!py::isinstance<py::str>(value)) {
@@ -109,6 +110,17 @@ class Record {
   std::vector<uint32_t> ids(const char* key) {
     std::vector<uint32_t> out;
     for (const py::handle item : to_list(get(key), at(key))) out.push_back(to_id(item, at(key)));
+    return out;
+  }
+  std::vector<uint32_t> ids_or_none(const char* key) {
+    std::vector<uint32_t> out;
+    for (const py::handle item : to_list(get(key), at(key)))
+      out.push_back(item.is_none() ? kNone : to_id(item, at(key)));
+    return out;
+  }
+  std::vector<double> reals(const char* key) {
+    std::vector<double> out;
+    for (const py::handle item : to_list(get(key), at(key))) out.push_back(to_real(item, at(key)));
     return out;
   }
   // f(record) for each dict of a list.
@@ -140,14 +152,16 @@ class Record {
 
 Op read_op(Record& r) {
   const std::string name = r.text("op");
-  if (name == "embed") return EmbedOp{r.id("weight"), r.id("out")};
+  if (name == "embed") return EmbedOp{r.id("weight"), r.id("out"), r.real("scale")};
   if (name == "rms_norm") {
-    return RmsNormOp{r.id("x"), r.id("weight"), r.real("eps"), r.id_or_none("act"),
-                     r.id_or_none("out")};
+    return RmsNormOp{r.id("x"),           r.id("weight"),      r.real("eps"),
+                     r.id_or_none("act"), r.id_or_none("out"), r.count("heads"),
+                     r.flag("accumulate")};
   }
   if (name == "quantize") return QuantizeOp{r.id("x"), r.id("act")};
   if (name == "linear") {
-    return LinearOp{r.id("act"), r.ids("weights"), r.ids("outs"), r.flag("accumulate")};
+    return LinearOp{r.id("act"),          r.ids("weights"),        r.ids("outs"),
+                    r.flag("accumulate"), r.ids_or_none("biases"), r.real("scale")};
   }
   if (name == "rope_store") {
     return RopeStoreOp{r.id("q"),     r.id("k"),        r.id("v"),
@@ -155,12 +169,16 @@ Op read_op(Record& r) {
                        r.flag("neox")};
   }
   if (name == "attention") {
-    return AttentionOp{r.id("q"),        r.id("out"),     r.id("layer"),
-                       r.count("heads"), r.real("scale"), r.count("window")};
+    return AttentionOp{r.id("q"),       r.id("out"),       r.id("layer"),    r.count("heads"),
+                       r.real("scale"), r.count("window"), r.real("softcap")};
   }
-  if (name == "swiglu") return SwigluOp{r.id("gate"), r.id("up"), r.id("act")};
+  if (name == "glu") {
+    return GluOp{r.id("gate"), r.id("up"), r.id("act"),
+                 r.is("activation", "gelu_tanh", "silu") ? Activation::GeluTanh : Activation::Silu};
+  }
   if (name == "select_rows") return SelectRowsOp{r.id("x"), r.id("out")};
-  if (name == "logits") return LogitsOp{r.id("act"), r.id("weight")};
+  if (name == "logits")
+    return LogitsOp{r.id("act"), r.id("weight"), r.real("scale"), r.real("softcap")};
   fail(r.where(), "There is no operation '" + name + "'.");
 }
 
@@ -184,15 +202,19 @@ Plan plan_from_dict(const py::dict& dict) {
          r.id("slot")});
   });
   root.each("weights", [&](Record& r) {
-    WeightSpec weight{r.text("name"), {}};
+    WeightSpec weight{r.text("name"), {}, 0, 0};
     for (const py::handle n : to_list(r.get("shape"), r.at("shape"))) {
       weight.shape.push_back(to_count(n, r.at("shape")));
     }
+    weight.first_row = r.count("first_row");
+    weight.of_rows = r.count("of_rows");
     plan.weights.push_back(std::move(weight));
   });
   root.each("ropes", [&](Record& r) {
-    plan.ropes.push_back(
-        {r.real("freq_base"), r.real("scale"), r.count("n_rot"), r.id_or_none("factors")});
+    plan.ropes.push_back({r.real("freq_base"), r.real("scale"), r.count("n_rot"),
+                          r.id_or_none("factors"), r.id_or_none("long_factors"),
+                          r.count("long_from"), r.reals("scales"), r.real("magnitude"),
+                          r.real("query_slope"), r.count("query_length")});
   });
   root.each("ops", [&](Record& r) { plan.ops.push_back(read_op(r)); });
   root.finish();

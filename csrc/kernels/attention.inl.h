@@ -191,6 +191,13 @@ inline float* part_of(const AttentionArgs& args, size_t t, size_t h, size_t chun
   return args.parts + ((t * args.H + h) * args.part_chunks + chunk) * attention_part_floats(args.D);
 }
 
+// scores -> softcap * tanh(score / softcap), for scores to base 2.
+inline void cap_scores(float* s, size_t from, size_t n, float softcap) {
+  const F32x16 cap = f_set1(softcap * kLog2E), inverse = f_set1(1.0f / (softcap * kLog2E));
+  for (size_t p = from; p < n; p += 16)
+    f_store(s + p, f_mul(cap, f_tanh(f_mul(f_load(s + p), inverse))));
+}
+
 // A chunk for all rows: s.part, and its (max, sum) of each row.
 template <class Core>
 inline void attend_chunk(const AttentionRows& rows, const ChunkSpan& span, Core& core,
@@ -201,6 +208,8 @@ inline void attend_chunk(const AttentionRows& rows, const ChunkSpan& span, Core&
     return p < span.n ? p : span.n;
   };
   core.score(span, s);
+  for (size_t r = 0; rows.args.softcap != 0 && r < rows.R; ++r)
+    cap_scores(s.scores + r * kScoreStride, span.from, span.n, rows.args.softcap);
   for (size_t r = 0; r < rows.R; ++r)
     softmax_chunk(s.scores + r * kScoreStride, span.from, inside(rows.first(r)),
                   inside(rows.end(r)), span.n, max[r], sum[r]);

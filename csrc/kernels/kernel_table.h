@@ -17,7 +17,12 @@ inline constexpr size_t kChunkPositions = 256;  // positions that attention redu
 inline constexpr size_t kMaxGroup = 128;        // query heads per KV head
 inline constexpr size_t kLogitBlock = 128;      // logits that sampling looks at as one
 
-// out[t, r] = (accumulate ? out[t, r] : 0) + sum_k W[r, k] x[t, k] for the rows of panels [p0, p1).
+// What a gate goes through before it is multiplied: x / (1 + e^-x), and GELU by its tanh formula.
+enum class Activation : uint8_t { Silu, GeluTanh };
+inline constexpr size_t kActivationCount = 2;
+
+// out[t, r] = (accumulate ? out[t, r] : 0) + (sum_k W[r, k] x[t, k] + bias[r]) * scale for the rows
+// of panels [p0, p1).
 struct LinearArgs {
   const uint8_t* panels;  // panel 0 of W; see panels/panel.h
   size_t rows;            // R; the last panel may be padded beyond it
@@ -28,6 +33,8 @@ struct LinearArgs {
   size_t out_stride;  // floats
   bool accumulate;    // add to out (the residual)
   uint8_t* scratch;   // linear_scratch_bytes(T), 64-byte aligned, one per thread
+  float scale = 1.0f;
+  const float* bias = nullptr;  // [R] f32, or null
 };
 
 // x [T, K] f32, stride floats apart -> activation tiles. Handles tokens of tiles [tile0, tile1).
@@ -38,25 +45,29 @@ struct QuantizeArgs {
   uint32_t* act[kActKindCount];  // by ActKind; null: not wanted
 };
 
-// y = x / sqrt(mean(x^2) + eps) * weight, then as QuantizeArgs. f32 row goes through `row`.
+// y = x / sqrt(mean(x^2) + eps) * weight, then as QuantizeArgs. A row is `heads` pieces of one
+// length, each with a mean of its own and the same weight. f32 row goes through `row`.
 struct RmsNormArgs {
   QuantizeArgs quant;
-  const float* weight;  // [K] f32
+  const float* weight;  // [K / heads] f32
   float eps;
   float* row;  // [K] f32 scratch, one per thread
   float* out;  // [T, out_stride] f32, or null if only the activations are wanted
   size_t out_stride;
+  size_t heads = 1;
+  bool accumulate = false;  // add to out (the residual); no activations then
 };
 
-// silu(gate) * up, then as QuantizeArgs (quant.x is gate).
-struct SwigluArgs {
+// activation(gate) * up, then as QuantizeArgs (quant.x is gate).
+struct GluArgs {
   QuantizeArgs quant;
   const float* up;
   size_t up_stride;
   float* row;  // [K] f32 scratch, one per thread
 };
 
-// Rotates pairs of each head in place: NORM pairs (2i, 2i+1), NEOX pairs (i, i + n_rot/2).
+// Rotates pairs of each head in place: NORM pairs (2i, 2i+1), NEOX pairs (i, i + n_rot/2). Then all
+// values of a token are multiplied by the scale of its position.
 struct RopeArgs {
   float* x;  // [T, stride]: heads * D values used
   size_t stride;
@@ -64,6 +75,7 @@ struct RopeArgs {
   const float* cos_sin;      // [S_max, n_rot]: cos of pair i at 2i, sin at 2i + 1, row = position
   const int32_t* positions;  // [T]
   bool neox;
+  const float* scales = nullptr;  // [S_max], or null: 1
 };
 
 // Writes keys and values into their pages (formats/kv_page.h).
@@ -77,7 +89,8 @@ struct KvStoreArgs {
   const int32_t* positions;  // [T]
 };
 
-// out[t, h] = softmax(q[t, h] . k[0..position t] * scale) v, chunk by chunk of 256 positions.
+// out[t, h] = softmax(cap(q[t, h] . k[0..position t] * scale)) v, chunk by chunk of 256 positions;
+// cap(x) = softcap * tanh(x / softcap).
 struct AttentionArgs {
   const float* q;  // [T, q_stride] f32: H * D values
   size_t q_stride;
@@ -92,6 +105,7 @@ struct AttentionArgs {
   uint8_t* scratch;  // attention_scratch_bytes(), one per thread
   float* parts;      // [T, H, part_chunks, attention_part_floats(D)]: results of single chunks
   size_t part_chunks;
+  float softcap = 0.0f;  // 0: none
 };
 
 // A piece of attention: the query heads of KV head g for tokens [t0, t1), at most
@@ -118,12 +132,15 @@ struct KernelTable {
   void (*linear[kFormatCount])(const LinearArgs&, size_t p0, size_t p1) noexcept;
   void (*quantize)(const QuantizeArgs&, size_t tile0, size_t tile1) noexcept;
   void (*rms_norm)(const RmsNormArgs&, size_t tile0, size_t tile1) noexcept;
-  void (*swiglu)(const SwigluArgs&, size_t tile0, size_t tile1) noexcept;
+  void (*glu[kActivationCount])(const GluArgs&, size_t tile0, size_t tile1) noexcept;
   void (*rope)(const RopeArgs&, size_t t0, size_t t1) noexcept;
   void (*kv_store[kKvTypeCount])(const KvStoreArgs&, size_t t0, size_t t1) noexcept;
   void (*attention[kKvTypeCount])(const AttentionArgs&, const AttentionCut&) noexcept;
   // out from the chunks in parts, for rows [row0, row1) of t * H + h.
   void (*attention_merge)(const AttentionArgs&, size_t row0, size_t row1) noexcept;
+
+  // x = cap * tanh(x / cap) for x [n] f32 in place.
+  void (*soft_cap)(float* x, size_t n, float cap) noexcept;
 
   // x [n] f32 -> per block of kLogitBlock: best [blocks], sum of e^(x - best) [blocks]; NaN counts
   // as -infinity. Then the sum of e^(x - top) over the row, for finite top = the largest best.

@@ -26,6 +26,15 @@ inline void logit_block(const float* x, float* best, float* sum) {
   *sum = f_reduce_add(terms[0]);
 }
 
+void soft_cap(float* x, size_t n, float cap) noexcept {
+  const F32x16 factor = f_set1(cap), inverse = f_set1(1.0f / cap);
+  for (size_t i = 0; i < n; i += 16) {
+    const size_t lanes = n - i < 16 ? n - i : 16;
+    const F32x16 value = f_tanh(f_mul(f_load_partial(x + i, lanes), inverse));
+    f_store_partial(x + i, lanes, f_mul(factor, value));
+  }
+}
+
 void logit_blocks(const float* x, size_t n, float* best, float* sum) noexcept {
   for (; n >= kLogitBlock; n -= kLogitBlock, x += kLogitBlock) logit_block(x, best++, sum++);
   if (n == 0) return;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// exp without libm: the same operation sequence, hence the same bits, on every ISA.
-// x = n ln 2 + r, |r| <= ln 2 / 2; e^r by the degree-6 Taylor-like minimax polynomial of Cephes
-// (expf), relative error below 2e-7; 2^n by adding n to the exponent.
+// exp and what comes from it, without libm: the same operation sequence, hence the same bits, on
+// every ISA. x = n ln 2 + r, |r| <= ln 2 / 2; e^r by the degree-6 Taylor-like minimax polynomial of
+// Cephes (expf), relative error below 2e-7; 2^n by adding n to the exponent.
 inline constexpr float kLowestExp = -87.0f;  // e^-87 is still normal
 
 inline F32x16 f_exp_in_range(F32x16 x) {  // kLowestExp <= x <= 88
@@ -40,5 +40,29 @@ inline F32x16 f_exp2(F32x16 x) {
   return f_bits(i_add(i_bits(poly), i_shl<23>(i_bits(shifted))));
 }
 
+// tanh x: Cephes' odd polynomial below 0.625, else 1 - 2 / (e^2x + 1); relative error below 3e-7.
+inline F32x16 f_tanh(F32x16 x) {
+  constexpr float kBorder = 0.625f, kBelow = 0x1.3ffffep-1f;  // neighbours
+  const F32x16 one = f_set1(1.0f);
+  const F32x16 e = f_exp(f_add(x, x));
+  const F32x16 large = f_sub(one, f_div(f_set1(2.0f), f_add(e, one)));
+  const F32x16 z = f_mul(x, x);
+  F32x16 poly = f_set1(-5.70498872745e-3f);
+  poly = f_fma(poly, z, f_set1(2.06390887954e-2f));
+  poly = f_fma(poly, z, f_set1(-5.37397155531e-2f));
+  poly = f_fma(poly, z, f_set1(1.33314422036e-1f));
+  poly = f_fma(poly, z, f_set1(-3.33332819422e-1f));
+  const F32x16 small = f_fma(f_mul(poly, z), x, x);
+  const F32x16 size = f_abs(x);  // one of the two terms is 0
+  return f_add(f_zero_below(size, f_set1(kBorder), large),
+               f_zero_below(f_set1(kBelow), size, small));
+}
+
 // x / (1 + e^-x)
 inline F32x16 f_silu(F32x16 x) { return f_div(x, f_add(f_set1(1.0f), f_exp(f_sub(f_zero(), x)))); }
+
+// x (1 + tanh u) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3), as x / (1 + e^-2u).
+inline F32x16 f_gelu_tanh(F32x16 x) {
+  const F32x16 slope = f_fma(f_mul(x, x), f_set1(0.044715f * 1.59576912f), f_set1(1.59576912f));
+  return f_div(x, f_add(f_set1(1.0f), f_exp(f_sub(f_zero(), f_mul(slope, x)))));
+}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// y = x / sqrt(mean(x^2) + eps) * weight, and its activation tiles in the same pass over the cache.
+// y = x / sqrt(mean(x^2) + eps) * weight, and its activation tiles in the same pass over the cache;
+// or y is added to what is there.
 // The sum of squares runs over 16 virtual lanes (k mod 16), reduced by the fixed tree.
 inline void rms_norm_row(const float* x, const float* weight, float eps, size_t K, float* y) {
   F32x16 squares = f_zero();
@@ -21,9 +22,14 @@ inline void rms_norm_row(const float* x, const float* weight, float eps, size_t 
 
 void rms_norm(const RmsNormArgs& args, size_t tile0, size_t tile1) noexcept {
   const size_t K = args.quant.K;
+  const size_t length = K / args.heads;
   emit_tiles(args.quant, tile0, tile1, [&](size_t t) -> const float* {
-    float* y = args.out != nullptr ? args.out + t * args.out_stride : args.row;
-    rms_norm_row(args.quant.x + t * args.quant.stride, args.weight, args.eps, K, y);
+    float* out = args.out != nullptr ? args.out + t * args.out_stride : args.row;
+    float* y = args.accumulate ? args.row : out;
+    const float* x = args.quant.x + t * args.quant.stride;
+    for (size_t k = 0; k < K; k += length)
+      rms_norm_row(x + k, args.weight, args.eps, length, y + k);
+    for (size_t k = 0; args.accumulate && k < K; ++k) out[k] += y[k];
     return y;
   });
 }

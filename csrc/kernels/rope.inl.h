@@ -21,5 +21,8 @@ void rope(const RopeArgs& args, size_t t0, size_t t1) noexcept {
         rotate(a, b, table[2 * i], table[2 * i + 1]);
       }
     }
+    if (args.scales == nullptr) continue;
+    const float scale = args.scales[args.positions[t]];
+    for (size_t i = 0; i < args.heads * args.D; ++i) args.x[t * args.stride + i] *= scale;
   }
 }

@@ -59,12 +59,12 @@ namespace {
 
 #include "kernels/attention_f16.inl.h"
 #include "kernels/attention_int.inl.h"
+#include "kernels/glu.inl.h"
 #include "kernels/kv_store.inl.h"
 #include "kernels/logits.inl.h"
 #include "kernels/rms_norm.inl.h"
 #include "kernels/roofline.inl.h"
 #include "kernels/rope.inl.h"
-#include "kernels/swiglu.inl.h"
 
 // The loop that fits an activation kind.
 template <class Panel, ActKind kind>
@@ -90,11 +90,12 @@ constinit const KernelTable kTable = {
     },
     quantize,
     rms_norm,
-    swiglu,
+    {glu<Activation::Silu>, glu<Activation::GeluTanh>},
     rope,
     {kv_store<KvType::F16>, kv_store<KvType::Q8_0>, kv_store<KvType::Q4_0>},
     {attention<F16Core>, attention<IntCore<KvType::Q8_0>>, attention<IntCore<KvType::Q4_0>>},
     attention_merge,
+    soft_cap,
     logit_blocks,
     logit_mass,
     linear_scratch_bytes,

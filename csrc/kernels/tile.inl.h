@@ -38,18 +38,23 @@ struct RegisterSums {
   void store(ScratchSums sums) const { GM_TILE(sums.set(i, t, v[i][t])); }
 };
 
-// Writes the 16 rows of panel p for N tokens, clipped to the rows that exist.
+// Writes the 16 rows of panel p for N tokens, clipped to the rows that exist. A scale of 1 and no
+// bias change no bit.
 template <int N>
 inline void store_rows(const LinearArgs& args, size_t p, size_t t0, const F32x16 (&acc)[N]) {
   const size_t row = p * kPanelRows;
   const size_t n = args.rows - row < kPanelRows ? args.rows - row : kPanelRows;
+  const F32x16 scale = f_set1(args.scale);
+  const F32x16 bias = args.bias != nullptr ? f_load_partial(args.bias + row, n) : f_zero();
   GM_UNROLL(12)
   for (int t = 0; t < N; ++t) {
     float* out = args.out + (t0 + static_cast<size_t>(t)) * args.out_stride + row;
+    const F32x16 sum = args.bias != nullptr ? f_add(acc[t], bias) : acc[t];
+    const F32x16 y = f_mul(sum, scale);
     if (n == kPanelRows) {
-      f_store(out, args.accumulate ? f_add(f_load(out), acc[t]) : acc[t]);
+      f_store(out, args.accumulate ? f_add(f_load(out), y) : y);
     } else {
-      f_store_partial(out, n, args.accumulate ? f_add(f_load_partial(out, n), acc[t]) : acc[t]);
+      f_store_partial(out, n, args.accumulate ? f_add(f_load_partial(out, n), y) : y);
     }
   }
 }

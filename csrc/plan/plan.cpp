@@ -25,7 +25,7 @@ void mark(std::vector<WeightUse>& uses, WeightId id, Mark&& set) {
 std::string_view op_name(const Op& op) noexcept {
   static constexpr std::array<std::string_view, std::variant_size_v<Op>> kNames = {
       "embed",     "rms_norm", "quantize",    "linear", "rope_store",
-      "attention", "swiglu",   "select_rows", "logits"};
+      "attention", "glu",      "select_rows", "logits"};
   return kNames[op.index()];
 }
 
@@ -35,7 +35,8 @@ OpUse uses_of(const Op& op) {
                         [](const RmsNormOp& o) {
                           OpUse use{{o.x}, {}, {}};
                           if (o.act != kNone) use.defines.push_back(o.act);
-                          if (o.out != kNone) use.defines.push_back(o.out);
+                          if (o.out != kNone)
+                            (o.accumulate ? use.changes : use.defines).push_back(o.out);
                           return use;
                         },
                         [](const QuantizeOp& o) { return OpUse{{o.x}, {}, {o.act}}; },
@@ -45,7 +46,7 @@ OpUse uses_of(const Op& op) {
                         },
                         [](const RopeStoreOp& o) { return OpUse{{o.v}, {o.q, o.k}, {}}; },
                         [](const AttentionOp& o) { return OpUse{{o.q}, {}, {o.out}}; },
-                        [](const SwigluOp& o) { return OpUse{{o.gate, o.up}, {}, {o.act}}; },
+                        [](const GluOp& o) { return OpUse{{o.gate, o.up}, {}, {o.act}}; },
                         [](const SelectRowsOp& o) { return OpUse{{o.x}, {}, {o.out}}; },
                         [](const LogitsOp& o) { return OpUse{{o.act}, {}, {}}; },
                     },
@@ -63,9 +64,13 @@ std::vector<WeightUse> weight_uses(const Plan& plan) {
     if (const auto* logits = std::get_if<LogitsOp>(&op)) mark(uses, logits->weight, panels);
     if (const auto* linear = std::get_if<LinearOp>(&op)) {
       for (const WeightId id : linear->weights) mark(uses, id, panels);
+      for (const WeightId id : linear->biases) mark(uses, id, vector);
     }
   }
-  for (const RopeSpec& rope : plan.ropes) mark(uses, rope.factors, vector);
+  for (const RopeSpec& rope : plan.ropes) {
+    mark(uses, rope.factors, vector);
+    mark(uses, rope.long_factors, vector);
+  }
   return uses;
 }
 

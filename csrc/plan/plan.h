@@ -15,6 +15,8 @@
 #include <variant>
 #include <vector>
 
+#include "kernels/kernel_table.h"
+
 namespace gm {
 
 using BufferId = uint32_t;
@@ -34,14 +36,26 @@ struct BufferSpec {
 struct WeightSpec {
   std::string name;             // GGUF tensor name
   std::vector<uint64_t> shape;  // [rows, K] or [K]
+  // A slice of a fused matrix: rows from first_row on of a tensor of of_rows; 0: the whole tensor.
+  uint64_t first_row = 0;
+  uint64_t of_rows = 0;
 };
 
-// cos and sin of position * scale * freq_base^(-2i / n_rot) / factors[i].
+// cos and sin of position * scale * scales[i] * freq_base^(-2i / n_rot) / factors[i], times
+// magnitude.
 struct RopeSpec {
   double freq_base = 10000.0;
   double scale = 1.0;        // linear scaling: 1 / factor
   uint64_t n_rot = 0;        // even; rotated values of a head
   WeightId factors = kNone;  // [n_rot / 2] or none
+  // LongRoPE: what takes the place of factors in sessions of more than long_from positions.
+  WeightId long_factors = kNone;
+  uint64_t long_from = 0;
+  std::vector<double> scales = {};  // [n_rot / 2], or none: 1
+  double magnitude = 1.0;
+  // Queries at position p are multiplied by 1 + query_slope * ln(1 + floor(p / query_length)).
+  double query_slope = 0.0;  // 0: they are not
+  uint64_t query_length = 0;
 };
 
 // The geometry of a layer's KV cache.
@@ -50,19 +64,23 @@ struct KvSpec {
   uint64_t head_dim = 0;  // D
 };
 
-// out[t] = weight row of token t.
+// out[t] = scale * weight row of token t.
 struct EmbedOp {
   WeightId weight;  // [V, width]
   BufferId out;     // F32
+  double scale = 1.0;
 };
 
-// RMS norm of x times weight, as activations, as f32, or both.
+// RMS norm of each of x's heads (one: of the row) times weight, as activations, as f32, or both; or
+// added to out.
 struct RmsNormOp {
   BufferId x;
-  WeightId weight;  // [width]
+  WeightId weight;  // [width / heads]
   double eps;
   BufferId act;  // or kNone
   BufferId out;  // or kNone
+  uint64_t heads = 1;
+  bool accumulate = false;  // then act is kNone
 };
 
 struct QuantizeOp {
@@ -70,12 +88,15 @@ struct QuantizeOp {
   BufferId act;
 };
 
-// outs[i] = (accumulate ? outs[i] : 0) + weights[i] act: one region over the panels of all.
+// outs[i] = (accumulate ? outs[i] : 0) + scale * (weights[i] act + biases[i]): one region over the
+// panels of all.
 struct LinearOp {
   BufferId act;
   std::vector<WeightId> weights;  // [rows, K]
   std::vector<BufferId> outs;     // F32
   bool accumulate;
+  std::vector<WeightId> biases = {};  // [rows] or kNone, one per weight; or none at all
+  double scale = 1.0;
 };
 
 // Rotates q and k in place, then stores k and v at the batch's positions of the layer's cache.
@@ -95,14 +116,16 @@ struct AttentionOp {
   uint32_t layer;
   uint64_t heads;
   double scale;
-  uint64_t window;  // 0: all positions
+  uint64_t window;       // 0: all positions
+  double softcap = 0.0;  // of the scores; 0: none
 };
 
-// act = silu(gate) * up.
-struct SwigluOp {
+// act = activation(gate) * up.
+struct GluOp {
   BufferId gate;
   BufferId up;
   BufferId act;
+  Activation activation = Activation::Silu;
 };
 
 // The rows whose logits are wanted.
@@ -111,14 +134,17 @@ struct SelectRowsOp {
   BufferId out;  // Logits rows
 };
 
-// The session's logits = weight act; the last operation.
+// The session's logits = cap(scale * weight act), cap(x) = softcap * tanh(x / softcap); the last
+// operation.
 struct LogitsOp {
   BufferId act;     // Logits rows
   WeightId weight;  // [V, K]
+  double scale = 1.0;
+  double softcap = 0.0;  // 0: none
 };
 
-using Op = std::variant<EmbedOp, RmsNormOp, QuantizeOp, LinearOp, RopeStoreOp, AttentionOp,
-                        SwigluOp, SelectRowsOp, LogitsOp>;
+using Op = std::variant<EmbedOp, RmsNormOp, QuantizeOp, LinearOp, RopeStoreOp, AttentionOp, GluOp,
+                        SelectRowsOp, LogitsOp>;
 
 // "rms_norm": as the plan's dict and messages call it.
 std::string_view op_name(const Op& op) noexcept;
@@ -144,7 +170,7 @@ OpUse uses_of(const Op& op);
 struct WeightUse {
   bool rows = false;    // rows by token id
   bool panels = false;  // a linear product
-  bool vector = false;  // f32 values: norms, rope factors
+  bool vector = false;  // f32 values: norms, biases, rope factors
 };
 std::vector<WeightUse> weight_uses(const Plan& plan);
 

@@ -79,6 +79,12 @@ class StructureCheck {
              "A weight has one or two dimensions. Got " + text(w.shape.size()) + " for '" + w.name +
                  "'.");
       for (const uint64_t n : w.shape) bounded(n, kMaxWidth, "A dimension of '" + w.name + "'");
+      if (w.of_rows == 0 && w.first_row == 0) continue;
+      bounded(w.of_rows, kMaxWidth, "The number of rows of '" + w.name + "'");
+      format(
+          w.shape.size() == 2 && w.shape[0] <= w.of_rows && w.first_row <= w.of_rows - w.shape[0],
+          "A slice lies within its matrix. Got " + text(w.first_row) + " + " + text(w.shape[0]) +
+              " of " + text(w.of_rows) + " rows of '" + w.name + "'.");
     }
     for (const RopeSpec& rope : plan_.ropes) check_rope(rope);
     index_ = 0;
@@ -91,13 +97,27 @@ class StructureCheck {
     format(std::isfinite(rope.freq_base) && rope.freq_base > 1 && rope.freq_base <= 1e15,
            "The rope frequency base is above 1 and at most 1e15. Got " +
                std::to_string(rope.freq_base) + ".");
-    format(std::isfinite(rope.scale) && rope.scale > 0 && rope.scale <= 1024,
-           "The rope scale is above 0 and at most 1024. Got " + std::to_string(rope.scale) + ".");
-    if (rope.factors == kNone) return;
-    weight(rope.factors, 1);
-    shape(plan_.weights[rope.factors].shape[0] == rope.n_rot / 2,
-          "Rope factors are one per pair. Got " + text(plan_.weights[rope.factors].shape[0]) +
-              ", expected " + text(rope.n_rot / 2) + ".");
+    positive(rope.scale, 1024, "The rope scale");
+    const auto per_pair = [&](uint64_t count) {
+      shape(count == rope.n_rot / 2, "Rope factors are one per pair. Got " + text(count) +
+                                         ", expected " + text(rope.n_rot / 2) + ".");
+    };
+    for (const WeightId id : {rope.factors, rope.long_factors})
+      if (id != kNone) per_pair(weight(id, 1).shape[0]);
+    if (!rope.scales.empty()) per_pair(rope.scales.size());
+    for (const double scale : rope.scales) positive(scale, 1024, "A rope scale of a pair");
+    positive(rope.magnitude, 1024, "The magnitude of a rope");
+    if (rope.query_slope == 0) return;
+    positive(rope.query_slope, 1024, "The slope of query scales");
+    format(rope.query_length >= 1, "The length of query scales is at least 1. Got 0.");
+  }
+  void positive(double value, double limit, const std::string& what) const {
+    format(std::isfinite(value) && value > 0 && value <= limit,
+           what + " is above 0 and at most " + text(static_cast<uint64_t>(limit)) + ". Got " +
+               std::to_string(value) + ".");
+  }
+  void softcap(double value) const {
+    if (value != 0) positive(value, 1e6, "A soft cap");
   }
 
   // -- what holds for every operation
@@ -179,15 +199,21 @@ class StructureCheck {
     const WeightSpec& w = weight(o.weight, 2);
     same(w.shape[0], plan_.vocab_size, "The number of rows of '" + w.name + "'");
     same(f32(o.out, BufferRows::Batch), w.shape[1], "The width of the output");
+    positive(o.scale, 1e6, "The scale of embeddings");
   }
 
   void check(const RmsNormOp& o) const {
     const uint64_t width = f32(o.x, rows_of(o.x));
     const WeightSpec& w = weight(o.weight, 1);
-    same(w.shape[0], width, "The length of '" + w.name + "'");
+    format(o.heads >= 1 && width % o.heads == 0, "A norm is over heads of one length. Got " +
+                                                     text(o.heads) + " in " + text(width) +
+                                                     " values.");
+    same(w.shape[0], width / o.heads, "The length of '" + w.name + "'");
     format(std::isfinite(o.eps) && o.eps >= 0 && o.eps <= 1,
            "eps is 0 to 1. Got " + std::to_string(o.eps) + ".");
     format(o.act != kNone || o.out != kNone, "A norm has an output.");
+    format(!o.accumulate || (o.act == kNone && o.out != kNone),
+           "A norm that is added to a buffer has no activations.");
     if (o.act != kNone) same(act(o.act, rows_of(o.x)), width, "The width of the activations");
     if (o.out != kNone) same(f32(o.out, rows_of(o.x)), width, "The width of the output");
   }
@@ -201,11 +227,16 @@ class StructureCheck {
     format(!o.weights.empty() && o.weights.size() == o.outs.size() && o.weights.size() <= 64,
            "A linear group has 1 to 64 weights and as many outputs. Got " + text(o.weights.size()) +
                " and " + text(o.outs.size()) + ".");
+    format(o.biases.empty() || o.biases.size() == o.weights.size(),
+           "A linear group has no biases or one per weight. Got " + text(o.biases.size()) + ".");
     for (size_t i = 0; i < o.weights.size(); ++i) {
       const WeightSpec& w = weight(o.weights[i], 2);
       same(width, w.shape[1], "The row length of '" + w.name + "'");
       same(f32(o.outs[i], rows_of(o.act)), w.shape[0], "The number of rows of '" + w.name + "'");
+      if (!o.biases.empty() && o.biases[i] != kNone)
+        same(weight(o.biases[i], 1).shape[0], w.shape[0], "The length of the bias");
     }
+    positive(o.scale, 1e6, "The scale of a linear layer");
   }
 
   void check(const RopeStoreOp& o) {
@@ -227,12 +258,12 @@ class StructureCheck {
     const KvSpec& kv = layer(o.layer, o.heads);
     same(f32(o.q, BufferRows::Batch), o.heads * kv.head_dim, "The width of q");
     same(f32(o.out, BufferRows::Batch), o.heads * kv.head_dim, "The width of the output");
-    format(std::isfinite(o.scale) && o.scale > 0 && o.scale <= 1e6,
-           "The attention scale is above 0 and at most 1e6. Got " + std::to_string(o.scale) + ".");
+    positive(o.scale, 1e6, "The attention scale");
+    softcap(o.softcap);
     format(stored_[o.layer], "Layer " + text(o.layer) + " is read before it is stored.");
   }
 
-  void check(const SwigluOp& o) const {
+  void check(const GluOp& o) const {
     const uint64_t width = f32(o.gate, rows_of(o.gate));
     same(f32(o.up, rows_of(o.gate)), width, "The width of up");
     same(act(o.act, rows_of(o.gate)), width, "The width of the activations");
@@ -246,6 +277,8 @@ class StructureCheck {
     const WeightSpec& w = weight(o.weight, 2);
     same(act(o.act, BufferRows::Logits), w.shape[1], "The row length of '" + w.name + "'");
     same(w.shape[0], plan_.vocab_size, "The number of rows of '" + w.name + "'");
+    positive(o.scale, 1e6, "The scale of logits");
+    softcap(o.softcap);
     format(index_ + 1 == plan_.ops.size(), "Logits are the last operation.");
   }
 
@@ -281,6 +314,11 @@ std::string shape_text(const std::vector<uint64_t>& dims) {
   std::string out = "[";
   for (const uint64_t n : dims) out += (out.size() > 1 ? ", " : "") + text(n);
   return out + "]";
+}
+
+std::vector<uint64_t> tensor_shape(const WeightSpec& weight) {
+  if (weight.of_rows == 0) return weight.shape;
+  return {weight.of_rows, weight.shape[1]};
 }
 
 // Why a tensor cannot be read as the plan wants to; empty if it can.
@@ -324,9 +362,9 @@ void validate_weights(const Plan& plan, std::span<const TensorFacts> facts,
     const WeightSpec& weight = plan.weights[i];
     if (!facts[i].found) {
       shapes.push_back("'" + weight.name + "' is missing");
-    } else if (facts[i].shape != weight.shape) {
+    } else if (facts[i].shape != tensor_shape(weight)) {
       shapes.push_back("'" + weight.name + "' has shape " + shape_text(facts[i].shape) +
-                       ", expected " + shape_text(weight.shape));
+                       ", expected " + shape_text(tensor_shape(weight)));
     } else if (const std::string problem = type_problem(weight, facts[i], uses[i]);
                !problem.empty()) {
       types.push_back(problem);

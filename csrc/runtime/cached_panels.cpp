@@ -38,8 +38,8 @@ uint64_t panel_key(const WeightLayout& weights, const gguf::File& file) {
   for (const WeightPlace& w : weights.places) {
     if (!w.use.panels) continue;
     const std::span<const uint8_t> data = file.bytes(*w.tensor);
-    const std::array<uint64_t, 4> facts = {w.tensor->part, w.tensor->offset, w.panel_offset,
-                                           layout_fingerprint(w.format())};
+    const std::array<uint64_t, 4> facts = {w.tensor->part, w.tensor->offset + w.row_offset(0),
+                                           w.panel_offset, layout_fingerprint(w.format())};
     key = hash64(some(data, 0), hash64_of(facts, key));
     key = hash64(some(data, data.size() / 2), key);
   }
@@ -79,7 +79,7 @@ bool sample_agrees(const WeightLayout& weights, const gguf::File& file, const ui
     again.resize(std::max(again.size(), bytes));
     // Packs panel p to the start of the buffer; pack_panels counts from panel 0.
     const size_t first_row = p * kPanelRows;
-    const uint8_t* rows = file.bytes(*w.tensor).data() + first_row * w.tensor->row_bytes();
+    const uint8_t* rows = file.bytes(*w.tensor).data() + w.row_offset(first_row);
     pack_panels(w.format(), rows, w.rows() - first_row, w.K(), again.data(), 0, 1);
     if (std::memcmp(again.data(), panels + w.panel_offset + p * bytes, bytes) != 0) return false;
   }

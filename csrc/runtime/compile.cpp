@@ -15,6 +15,9 @@ class Compiler {
     steps->push_back(std::visit([this](const auto& o) -> Step { return step(o); }, op));
     if (const auto* attend = std::get_if<AttentionOp>(&op))
       steps->push_back(AttentionMergeStep{attention(*attend)});
+    if (const auto* logits = std::get_if<LogitsOp>(&op); logits != nullptr && logits->softcap != 0)
+      steps->push_back(
+          SoftCapStep{in_.logits, in_.plan.vocab_size, static_cast<float>(logits->softcap)});
   }
 
  private:
@@ -41,16 +44,15 @@ class Compiler {
     return args;
   }
 
-  LinearPart linear(BufferId x, WeightId id, float* out, size_t out_stride, bool accumulate) const {
+  // out and its stride are left to the caller.
+  LinearPart linear(BufferId x, WeightId id, double scale) const {
     const Weight& w = in_.weights[id];
     LinearPart part{};
     part.args.panels = w.panels;
     part.args.rows = w.rows;
     part.args.K = w.K;
     part.args.act = act(x, static_cast<size_t>(type_info(w.format).act));
-    part.args.out = out;
-    part.args.out_stride = out_stride;
-    part.args.accumulate = accumulate;
+    part.args.scale = static_cast<float>(scale);
     part.format = w.format;
     part.panels = (w.rows + kPanelRows - 1) / kPanelRows;
     part.panel_bytes = panel_bytes(w.format, w.K);
@@ -72,7 +74,9 @@ class Compiler {
 
   Step step(const EmbedOp& o) const {
     const Weight& w = in_.weights[o.weight];
-    return EmbedStep{decode_row(w.format), w.row_data, w.row_bytes, w.K, f32(o.out), stride(o.out)};
+    return EmbedStep{
+        decode_row(w.format),       w.row_data, w.row_bytes, w.K, f32(o.out), stride(o.out),
+        static_cast<float>(o.scale)};
   }
 
   Step step(const RmsNormOp& o) const {
@@ -80,6 +84,8 @@ class Compiler {
     step.args.quant = quantize(o.x, o.act);
     step.args.weight = in_.weights[o.weight].values;
     step.args.eps = static_cast<float>(o.eps);
+    step.args.heads = o.heads;
+    step.args.accumulate = o.accumulate;
     if (o.out != kNone) {
       step.args.out = f32(o.out);
       step.args.out_stride = stride(o.out);
@@ -90,11 +96,12 @@ class Compiler {
 
   Step step(const QuantizeOp& o) const { return QuantizeStep{quantize(o.x, o.act), rows(o.x)}; }
 
-  Step step(const SwigluOp& o) const {
-    SwigluStep step{};
+  Step step(const GluOp& o) const {
+    GluStep step{};
     step.args.quant = quantize(o.gate, o.act);
     step.args.up = f32(o.up);
     step.args.up_stride = stride(o.up);
+    step.activation = o.activation;
     step.which = rows(o.gate);
     return step;
   }
@@ -102,8 +109,13 @@ class Compiler {
   Step step(const LinearOp& o) const {
     LinearStep step{};
     for (size_t i = 0; i < o.weights.size(); ++i) {
-      step.parts.push_back(
-          linear(o.act, o.weights[i], f32(o.outs[i]), stride(o.outs[i]), o.accumulate));
+      LinearPart part = linear(o.act, o.weights[i], o.scale);
+      part.args.out = f32(o.outs[i]);
+      part.args.out_stride = stride(o.outs[i]);
+      part.args.accumulate = o.accumulate;
+      if (!o.biases.empty() && o.biases[i] != kNone)
+        part.args.bias = in_.weights[o.biases[i]].values;
+      step.parts.push_back(part);
     }
     step.which = rows(o.act);
     return step;
@@ -111,7 +123,10 @@ class Compiler {
 
   Step step(const LogitsOp& o) const {
     LinearStep step{};
-    step.parts.push_back(linear(o.act, o.weight, in_.logits, in_.plan.vocab_size, false));
+    LinearPart part = linear(o.act, o.weight, o.scale);
+    part.args.out = in_.logits;
+    part.args.out_stride = in_.plan.vocab_size;
+    step.parts.push_back(part);
     step.which = BufferRows::Logits;
     return step;
   }
@@ -120,6 +135,7 @@ class Compiler {
     const KvSpec& kv = in_.plan.layers[o.layer];
     RopeStoreStep step{};
     step.q = rope(o.q, o.heads, kv.head_dim, o);
+    if (o.rope != kNone) step.q.scales = in_.ropes.tables[o.rope].query_scales();
     step.k = rope(o.k, kv.heads, kv.head_dim, o);
     step.store.k = f32(o.k);
     step.store.v = f32(o.v);
@@ -147,6 +163,7 @@ class Compiler {
     args.v_pages = in_.cache.v_pages(o.layer);
     args.scale = static_cast<float>(o.scale);
     args.window = o.window;
+    args.softcap = static_cast<float>(o.softcap);
     return args;
   }
 

@@ -27,12 +27,13 @@ Model::Model(std::shared_ptr<const gguf::File> file, Plan plan, const ModelOptio
 std::shared_ptr<const RopeTables> Model::rope_tables(size_t context) const {
   {
     const std::lock_guard lock(rope_mutex_);
-    if (rope_tables_ != nullptr && rope_tables_->context >= context) return rope_tables_;
+    if (rope_tables_ != nullptr && rope_tables_->serve(plan_.ropes, context)) return rope_tables_;
   }
   auto fresh = std::make_shared<RopeTables>();
   fresh->context = context;
   for (const RopeSpec& spec : plan_.ropes) {
-    const float* factors = spec.factors == kNone ? nullptr : (*weights_)[spec.factors].values;
+    const WeightId id = factors_for(spec, context);
+    const float* factors = id == kNone ? nullptr : (*weights_)[id].values;
     fresh->tables.emplace_back(spec, factors, context);
   }
   return fresh;

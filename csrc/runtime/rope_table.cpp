@@ -3,6 +3,7 @@
 // 10^8.
 #include "runtime/rope_table.h"
 
+#include <algorithm>
 #include <string>
 
 #include "base/check.h"
@@ -13,7 +14,8 @@ namespace gm {
 
 size_t RopeTable::bytes_for(const RopeSpec& spec, size_t context) {
   uint64_t bytes = 0;
-  if (!checked_mul(context, spec.n_rot * sizeof(float), &bytes)) {
+  const uint64_t row = spec.n_rot + (spec.query_slope != 0 ? 1 : 0);
+  if (!checked_mul(context, row * sizeof(float), &bytes)) {
     throw ResourceError("[rope] The tables must fit into memory. Got a context of " +
                         std::to_string(context) + " positions.");
   }
@@ -21,14 +23,15 @@ size_t RopeTable::bytes_for(const RopeSpec& spec, size_t context) {
 }
 
 RopeTable::RopeTable(const RopeSpec& spec, const float* factors, size_t context)
-    : table_(bytes_for(spec, context), "a rope table") {
+    : table_(context * spec.n_rot * sizeof(float), "a rope table") {
   const size_t pairs = spec.n_rot / 2;
   const double log_base = portable_log(spec.freq_base);
   std::vector<double> frequency(pairs);
   for (size_t i = 0; i < pairs; ++i) {
     const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(spec.n_rot);
     const double factor = factors == nullptr ? 1.0 : static_cast<double>(factors[i]);
-    frequency[i] = spec.scale * portable_exp(exponent * log_base) / factor;
+    const double scale = spec.scales.empty() ? spec.scale : spec.scale * spec.scales[i];
+    frequency[i] = scale * portable_exp(exponent * log_base) / factor;
     if (!(frequency[i] > 0 && frequency[i] * static_cast<double>(context) <= kMaxAngle)) {
       throw FormatError("[rope] Angles are above 0 and at most 2^24. Got the frequency " +
                         std::to_string(frequency[i]) + " (factor " + std::to_string(factor) +
@@ -39,10 +42,27 @@ RopeTable::RopeTable(const RopeSpec& spec, const float* factors, size_t context)
   for (size_t position = 0; position < context; ++position) {
     for (size_t i = 0; i < pairs; ++i, out += 2) {
       const SinCos value = sin_cos(static_cast<double>(position) * frequency[i]);
-      out[0] = static_cast<float>(value.cos);
-      out[1] = static_cast<float>(value.sin);
+      out[0] = static_cast<float>(value.cos * spec.magnitude);
+      out[1] = static_cast<float>(value.sin * spec.magnitude);
     }
   }
+  if (spec.query_slope == 0) return;
+  query_ = AlignedBuffer(context * sizeof(float), "the scales of queries");
+  auto* scales = reinterpret_cast<float*>(query_.data());
+  for (size_t position = 0; position < context; ++position) {
+    const auto level = static_cast<double>(1 + position / spec.query_length);
+    scales[position] = static_cast<float>(1.0 + spec.query_slope * portable_log(level));
+  }
+}
+
+WeightId factors_for(const RopeSpec& spec, size_t context) noexcept {
+  return spec.long_factors != kNone && context > spec.long_from ? spec.long_factors : spec.factors;
+}
+
+bool RopeTables::serve(const std::vector<RopeSpec>& specs, size_t wanted) const noexcept {
+  return context >= wanted && std::all_of(specs.begin(), specs.end(), [&](const RopeSpec& spec) {
+           return factors_for(spec, context) == factors_for(spec, wanted);
+         });
 }
 
 size_t RopeTables::bytes() const noexcept {

@@ -22,16 +22,26 @@ class RopeTable {
 
   // [context, n_rot]: cos of pair i at 2 i, sin at 2 i + 1.
   const float* cos_sin() const noexcept { return reinterpret_cast<const float*>(table_.data()); }
-  size_t bytes() const noexcept { return table_.size(); }
+  // [context], or null: what queries are multiplied by.
+  const float* query_scales() const noexcept {
+    return query_.size() == 0 ? nullptr : reinterpret_cast<const float*>(query_.data());
+  }
+  size_t bytes() const noexcept { return table_.size() + query_.size(); }
 
  private:
-  AlignedBuffer table_;
+  AlignedBuffer table_, query_;
 };
+
+// The factors that a session of `context` positions takes.
+WeightId factors_for(const RopeSpec& spec, size_t context) noexcept;
 
 struct RopeTables {
   size_t context = 0;
   std::vector<RopeTable> tables;  // by RopeSpec
   size_t bytes() const noexcept;
+  // Whether sessions of `wanted` positions may read these tables: rows go as far, and no rope
+  // changes its factors between the two lengths.
+  bool serve(const std::vector<RopeSpec>& specs, size_t wanted) const noexcept;
 };
 
 }  // namespace gm

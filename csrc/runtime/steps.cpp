@@ -60,7 +60,9 @@ void EmbedStep::run(const Batch& batch, size_t chunk, size_t) const noexcept {
   const Range range = token_range(batch.T, chunk);
   for (size_t t = range.begin; t < range.end; ++t) {
     const auto token = static_cast<size_t>(batch.tokens[t]);
-    decode(table + token * row_bytes, out + t * stride, width);
+    float* row = out + t * stride;
+    decode(table + token * row_bytes, row, width);
+    for (size_t i = 0; scale != 1.0f && i < width; ++i) row[i] *= scale;
   }
 }
 
@@ -87,16 +89,16 @@ void QuantizeStep::run(const Batch& batch, size_t chunk, size_t) const noexcept 
   batch.kernels->quantize(call, tiles.begin, tiles.end);
 }
 
-size_t SwigluStep::chunks(const Batch& batch) const noexcept {
+size_t GluStep::chunks(const Batch& batch) const noexcept {
   return tile_chunks(batch, batch.count(which));
 }
 
-void SwigluStep::run(const Batch& batch, size_t chunk, size_t worker) const noexcept {
-  SwigluArgs call = args;
+void GluStep::run(const Batch& batch, size_t chunk, size_t worker) const noexcept {
+  GluArgs call = args;
   call.quant.T = batch.count(which);
   call.row = batch.row_of(worker);
   const Range tiles = tile_range(batch, call.quant.T, chunk);
-  batch.kernels->swiglu(call, tiles.begin, tiles.end);
+  batch.kernels->glu[static_cast<size_t>(activation)](call, tiles.begin, tiles.end);
 }
 
 size_t LinearStep::chunk_panels(const LinearPart& part, const Batch& batch) const noexcept {
@@ -245,6 +247,15 @@ void SelectStep::run(const Batch& batch, size_t chunk, size_t) const noexcept {
   for (size_t i = range.begin; i < range.end; ++i) {
     std::memcpy(out + i * out_stride, x + (first + i) * x_stride, width * sizeof(float));
   }
+}
+
+size_t SoftCapStep::chunks(const Batch& batch) const noexcept {
+  return ceil_div(batch.logits_rows * V, kLogitsPerChunk);
+}
+
+void SoftCapStep::run(const Batch& batch, size_t chunk, size_t) const noexcept {
+  const size_t first = chunk * kLogitsPerChunk, end = batch.logits_rows * V;
+  batch.kernels->soft_cap(logits + first, std::min(kLogitsPerChunk, end - first), cap);
 }
 
 size_t LogitBlocksStep::chunks(const Batch&) const noexcept { return ceil_div(V, kLogitsPerChunk); }

@@ -44,6 +44,7 @@ struct EmbedStep {
   size_t row_bytes, width;
   float* out;
   size_t stride;
+  float scale;
 
   size_t chunks(const Batch& batch) const noexcept;
   void run(const Batch& batch, size_t chunk, size_t worker) const noexcept;
@@ -65,8 +66,9 @@ struct QuantizeStep {
   void run(const Batch& batch, size_t chunk, size_t worker) const noexcept;
 };
 
-struct SwigluStep {
-  SwigluArgs args;
+struct GluStep {
+  GluArgs args;
+  Activation activation;
   BufferRows which;
 
   size_t chunks(const Batch& batch) const noexcept;
@@ -136,6 +138,15 @@ struct SelectStep {
   void run(const Batch& batch, size_t chunk, size_t worker) const noexcept;
 };
 
+struct SoftCapStep {
+  float* logits;  // [logits_rows, V]
+  size_t V;
+  float cap;
+
+  size_t chunks(const Batch& batch) const noexcept;
+  void run(const Batch& batch, size_t chunk, size_t worker) const noexcept;
+};
+
 // What candidates() needs of the last row of logits, taken while the cores still have them.
 struct LogitBlocksStep {
   const float* logits;  // [logits_rows, V]
@@ -147,7 +158,8 @@ struct LogitBlocksStep {
   void run(const Batch& batch, size_t chunk, size_t worker) const noexcept;
 };
 
-using Step = std::variant<EmbedStep, NormStep, QuantizeStep, SwigluStep, LinearStep, RopeStoreStep,
-                          AttentionStep, AttentionMergeStep, SelectStep, LogitBlocksStep>;
+using Step =
+    std::variant<EmbedStep, NormStep, QuantizeStep, GluStep, LinearStep, RopeStoreStep,
+                 AttentionStep, AttentionMergeStep, SelectStep, SoftCapStep, LogitBlocksStep>;
 
 }  // namespace gm

@@ -42,13 +42,16 @@ uint64_t bytes_per_token(const Plan& plan, const WeightLayout& layout) {
     const WeightPlace& w = layout.places[id];
     total += packed_bytes(w.format(), w.rows(), w.K());
   };
+  const auto vector = [&](WeightId id) {
+    if (id != kNone) total += layout.places[id].K() * sizeof(float);
+  };
   for (const Op& op : plan.ops) {
     if (const auto* linear = std::get_if<LinearOp>(&op)) {
       for (const WeightId id : linear->weights) streamed(id);
+      for (const WeightId id : linear->biases) vector(id);
     }
     if (const auto* logits = std::get_if<LogitsOp>(&op)) streamed(logits->weight);
-    if (const auto* norm = std::get_if<RmsNormOp>(&op))
-      total += layout.places[norm->weight].K() * sizeof(float);
+    if (const auto* norm = std::get_if<RmsNormOp>(&op)) vector(norm->weight);
     if (const auto* embed = std::get_if<EmbedOp>(&op))
       total += layout.places[embed->weight].tensor->row_bytes();
   }
@@ -75,6 +78,8 @@ WeightLayout layout_weights(const Plan& plan, const gguf::File& file) {
   for (size_t i = 0; i < plan.weights.size(); ++i) {
     WeightPlace& w = layout.places[i];
     w.use = uses[i];
+    w.first_row = plan.weights[i].first_row;
+    w.row_count = plan.weights[i].of_rows == 0 ? w.tensor->rows() : plan.weights[i].shape[0];
     if (w.use.rows) layout.mapped_bytes += w.tensor->bytes;
     if (w.use.panels)
       w.panel_offset = append(&layout.panel_bytes, packed_bytes(w.format(), w.rows(), w.K()));

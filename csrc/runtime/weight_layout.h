@@ -16,12 +16,16 @@ namespace gm {
 struct WeightPlace {
   const gguf::TensorInfo* tensor = nullptr;
   WeightUse use;
+  uint64_t first_row = 0;  // of the tensor
+  uint64_t row_count = 0;
   uint64_t panel_offset = 0;   // of its panels, if use.panels
   uint64_t vector_offset = 0;  // of its f32 values, if use.vector
 
   Format format() const noexcept { return tensor->type.format; }
-  size_t rows() const noexcept { return tensor->rows(); }
+  size_t rows() const noexcept { return row_count; }
   size_t K() const noexcept { return tensor->cols(); }
+  // Where row `row` lies, in bytes from the tensor's start.
+  size_t row_offset(size_t row) const noexcept { return (first_row + row) * tensor->row_bytes(); }
   size_t panels() const noexcept { return (rows() + kPanelRows - 1) / kPanelRows; }
 };
 

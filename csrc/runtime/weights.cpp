@@ -52,8 +52,8 @@ std::vector<const WeightPlace*> in_file_order(const WeightLayout& layout) {
     if (w.use.panels) order.push_back(&w);
   }
   std::sort(order.begin(), order.end(), [](const WeightPlace* a, const WeightPlace* b) {
-    return std::pair(a->tensor->part, a->tensor->offset) <
-           std::pair(b->tensor->part, b->tensor->offset);
+    return std::pair(a->tensor->part, a->tensor->offset + a->row_offset(0)) <
+           std::pair(b->tensor->part, b->tensor->offset + b->row_offset(0));
   });
   return order;
 }
@@ -114,7 +114,7 @@ void Weights::read_vectors() {
   vectors_ = AlignedBuffer(layout_.vector_bytes, "the norm weights");
   for (size_t i = 0; i < weights_.size(); ++i) {
     const WeightPlace& place = layout_.places[i];
-    const uint8_t* data = file_->bytes(*place.tensor).data();
+    const uint8_t* data = file_->bytes(*place.tensor).data() + place.row_offset(0);
     Weight& w = weights_[i];
     w.format = place.format();
     w.rows = place.rows();
@@ -168,13 +168,13 @@ bool Weights::visit(Visit what, uint8_t* panels, ThreadPool& pool, const Progres
     const size_t step = segment_panels(*w);
     for (size_t first = 0; first < w->panels(); first += step) {
       const size_t end = std::min(first + step, w->panels());
-      Job job{w, file_->bytes(tensor).data(), panels + w->panel_offset, end, {first}, &scratch};
+      const uint8_t* source = file_->bytes(tensor).data() + w->row_offset(0);
+      Job job{w, source, panels + w->panel_offset, end, {first}, &scratch};
       pool.run(compare ? compare_chunks : pack_chunks, &job);
       if (file_->broken()) file_->check();
       if (job.differs) return false;
       // From the start of the tensor: the page that two segments share goes with the second.
-      part.drop(tensor.offset,
-                std::min<uint64_t>(end * kPanelRows * w->tensor->row_bytes(), tensor.bytes));
+      part.drop(tensor.offset, std::min<uint64_t>(w->row_offset(end * kPanelRows), tensor.bytes));
       done += (end - first) * bytes;
       if (progress) progress(std::min(done, total), total);
     }

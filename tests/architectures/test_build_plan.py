@@ -10,7 +10,7 @@ import pytest
 from fakes import FakeTensor, llama_file
 
 from gristmill.architectures import build_plan, known
-from gristmill.architectures.plan import Attention, Embed, Kv, Logits, RopeStore
+from gristmill.architectures.plan import Attention, Embed, Kv, Linear, Logits, RopeStore, Weight
 from gristmill.errors import FormatError, ShapeError, UnsupportedError
 
 
@@ -18,7 +18,7 @@ def test_the_plan_of_a_llama() -> None:
     plan = build_plan(llama_file())
     names = [op.op for op in plan.ops]
     block = ["rms_norm", "linear", "rope_store", "attention", "quantize", "linear",
-             "rms_norm", "linear", "swiglu", "linear"]  # fmt: skip
+             "rms_norm", "linear", "glu", "linear"]  # fmt: skip
     assert names == ["embed", *block, *block, "select_rows", "rms_norm", "logits"]
     assert plan.vocab_size == 70
     assert plan.context == 256
@@ -159,8 +159,7 @@ def test_absurd_values(key: str, value: object, fragment: str) -> None:
     ("key", "value", "fragment"),
     [
         ("expert_count", 8, "experts"),
-        ("rope.scaling.type", "yarn", "'yarn'"),
-        ("rope.scaling.type", "longrope", "'longrope'"),
+        ("rope.scaling.type", "dynamic", "'dynamic'"),
         ("attention.value_length", 8, "one length"),
     ],
 )
@@ -200,8 +199,23 @@ def test_extra_tensors_are_noted_and_biases_refused() -> None:
     plan = build_plan(file)
     assert plan.unused == ("blk.0.attn_rot_embd.weight",)
     assert "blk.0.attn_rot_embd.weight" in plan.describe()
-    file.tensors["blk.0.attn_q.bias"] = FakeTensor((64,))
-    with pytest.raises(UnsupportedError, match=r"blk.0.attn_q.bias"):
+    file.tensors["blk.0.attn_norm.bias"] = FakeTensor((64,))
+    with pytest.raises(UnsupportedError, match=r"blk.0.attn_norm.bias"):
+        build_plan(file)
+
+
+def test_linear_layers_have_the_biases_of_the_file() -> None:
+    file = llama_file()
+    file.tensors["blk.1.attn_k.bias"] = FakeTensor((32,))
+    plan = build_plan(file)
+    assert plan.unused == ()
+    biases = [op.biases for op in plan.ops if isinstance(op, Linear) and op.biases]
+    ((none_of_q, bias, none_of_v),) = biases
+    assert (none_of_q, none_of_v) == (None, None)
+    assert bias is not None
+    assert plan.weights[bias] == Weight("blk.1.attn_k.bias", (32,))
+    file.tensors["blk.1.attn_k.bias"] = FakeTensor((64,))
+    with pytest.raises(ShapeError, match=r"blk.1.attn_k.bias.*expected \[32\]"):
         build_plan(file)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from gristmill.architectures.graph import Graph, Heads, Value
 from gristmill.architectures.lower import lower
-from gristmill.architectures.plan import Linear, Plan, RmsNorm, Rope, RopeStore
+from gristmill.architectures.plan import Linear, Plan, RmsNorm, Rope, RopeStore, Weight
 from gristmill.errors import FormatError, ShapeError, UnsupportedError
 
 HEADS = Heads(heads=2, kv_heads=1, head_dim=4)
@@ -38,7 +38,7 @@ def test_parallel_halves_share_a_norm_and_add_in_place() -> None:
     a = g.attention(q, k, v, layer=0, heads=HEADS)
     gate, up = g.linear(h, "gate", "up")
     x = g.add(x, *g.linear(a, "o"))
-    x = g.add(x, *g.linear(g.swiglu(gate, up), "down"))
+    x = g.add(x, *g.linear(g.glu(gate, up), "down"))
     plan = finish(g, x)
     assert names(plan).count("rms_norm") == 2
     linears = [op for op in plan.ops if isinstance(op, Linear)]
@@ -64,7 +64,7 @@ def test_buffers_that_live_together_have_slots_of_their_own() -> None:
     g, x = start()
     for i in range(3):
         gate, up = g.linear(g.rms_norm(x, f"norm{i}"), "gate", "up")
-        x = g.add(x, *g.linear(g.swiglu(gate, up), "down"))
+        x = g.add(x, *g.linear(g.glu(gate, up), "down"))
     plan = finish(g, x)
     lives: dict[int, list[int]] = {}
     for i, op in enumerate(plan.to_dict()["ops"]):
@@ -121,9 +121,52 @@ def test_widths_are_checked_at_once() -> None:
     with pytest.raises(ShapeError, match="alike"):
         g.add(q, k)
     with pytest.raises(ShapeError, match="alike"):
-        g.swiglu(q, k)
+        g.glu(q, k)
     with pytest.raises(ShapeError, match="role"):
         g.linear(x, "blk.0.mystery")
     g.attention(q, k, v, layer=0, heads=HEADS)
     with pytest.raises(FormatError, match="twice"):
         g.attention(q, k, v, layer=0, heads=HEADS)
+
+
+def test_a_norm_that_is_only_added_adds_in_place() -> None:
+    g, x = start()
+    (h,) = g.linear(x, "o")
+    plan = finish(g, g.add(x, g.rms_norm(h, "post")))
+    norm = next(op for op in plan.ops if isinstance(op, RmsNorm))
+    assert (norm.accumulate, norm.out, norm.act) == (True, 0, None)
+    assert names(plan)[:4] == ["embed", "quantize", "linear", "rms_norm"]
+    assert " += x0 [T, 8]" in plan.describe()
+
+
+def test_norms_of_heads_have_weights_of_a_head() -> None:
+    g, x = start()
+    q, k, v = g.linear(g.rms_norm(x, "norm"), "q", "k", "v")
+    q = g.rms_norm(q, "q_norm", heads=2)
+    q, k = g.rope(q, k, Rope(10000.0, 4))
+    x = g.add(x, *g.linear(g.attention(q, k, v, layer=0, heads=HEADS), "o"))
+    plan = finish(g, x)
+    assert Weight("q_norm.weight", (4,)) in plan.weights
+    assert [op.heads for op in plan.ops if isinstance(op, RmsNorm)] == [1, 2, 1]
+    with pytest.raises(ShapeError, match="3 heads"):
+        g.rms_norm(v, "v_norm", heads=3)
+
+
+def test_a_fused_matrix_is_cut_into_rows() -> None:
+    g, x = start()
+    gate, up = g.split(x, "both", 12, 12)
+    plan = finish(g, g.add(x, *g.linear(g.glu(gate, up, "gelu_tanh"), "down")))
+    slices = [weight for weight in plan.weights if weight.name == "both.weight"]
+    assert slices == [Weight("both.weight", (12, 8), first, 24) for first in (0, 12)]
+    assert {weight.tensor_shape for weight in slices} == {(24, 8)}
+    assert "both.weight [12, 8] from row 12" in plan.describe()
+
+
+def test_biases_are_those_that_the_file_has() -> None:
+    g = Graph(rows=ROWS, eps=1e-6, tensors={"k.bias"})
+    x = g.embed("emb", vocab_size=9, width=8)
+    q, k, v = g.linear(x, "q", "k", "v")
+    x = g.add(x, *g.linear(g.attention(q, k, v, layer=0, heads=HEADS), "o", scale=0.5))
+    first, second = (op for op in finish(g, x).ops if isinstance(op, Linear))
+    assert [bias is not None for bias in first.biases] == [False, True, False]
+    assert (second.biases, second.scale) == ((), 0.5)

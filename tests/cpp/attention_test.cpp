@@ -27,6 +27,7 @@ using Pages = std::vector<std::vector<uint8_t>>;
 struct AttentionCase {
   size_t H, G, D, S, window;  // S cached positions, the last T of which are queried
   Input input = Input::Random;
+  float softcap = 0.0f;
 };
 
 // Value (position, channel d) of head g, read by the map in formats/kv_page.h.
@@ -108,7 +109,8 @@ struct Attention {
                                  c.window,
                                  scratch.data(),
                                  reinterpret_cast<float*>(parts.data()),
-                                 chunks};
+                                 chunks,
+                                 c.softcap};
     for (size_t g = 0; g < c.G; ++g) {
       for (size_t t = 0; t < T; t += step) {
         gm::AttentionCut cut{g, t, std::min(t + step, T), run == 0, 0, 0};
@@ -156,7 +158,9 @@ struct Attention {
       double score = 0.0;
       for (size_t d = 0; d < c.D; ++d)
         score += x[d] * page_value(type, k_pages, g, c.D, p, d, true);
-      scores.push_back(score);
+      // The scores are to base 2, the cap is to base e.
+      const double cap = double{c.softcap} * 1.44269504;
+      scores.push_back(cap == 0 ? score : cap * std::tanh(score / cap));
     }
     const double top = *std::max_element(scores.begin(), scores.end());
     std::vector<double> out(c.D, 0.0);
@@ -188,7 +192,9 @@ constexpr AttentionCase kAttentionCases[] = {{8, 4, 32, 20, 0},
                                              {2, 1, 32, 1, 0},
                                              {8, 1, 64, 545, 0, Input::Mixed},
                                              {2, 2, 32, 97, 0, Input::OneSpike},
-                                             {2, 2, 32, 40, 0, Input::Zero}};
+                                             {2, 2, 32, 40, 0, Input::Zero},
+                                             {6, 2, 64, 300, 0, Input::Random, 2.0f},
+                                             {4, 2, 32, 600, 50, Input::Random, 0.5f}};
 
 bool fits(KvType type, const AttentionCase& c) {
   return type == KvType::F16 ? c.input == Input::Random : c.D % 32 == 0;

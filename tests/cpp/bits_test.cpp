@@ -46,6 +46,8 @@ const std::map<std::string, uint64_t> kRecorded = {
     {"pages q8_0", 0x834e2b5f72744aad},     {"quantize 256", 0x876ed82a662d7c01},
     {"quantize 32", 0x8ad8d13f28b308db},    {"rms_norm", 0xf9c0cc183b75d914},
     {"rope", 0x6c11096d73594757},           {"swiglu", 0x782a2362f2cb5126},
+    {"geglu tanh", 0x6f8ea7475acc0fe3},     {"rms_norm heads", 0xea9ad03f3425893a},
+    {"rope scaled", 0x3d8012fa174d6cb3},    {"soft cap", 0xc6fa86ff3f3f7b69},
 };
 
 void check_bits(const std::string& what, const KernelTable& level, uint64_t hash) {
@@ -196,10 +198,16 @@ GM_TEST(activations_have_the_recorded_bits) {
     level->rms_norm({{x.data(), K, 1, K, {}}, x.data() + K, 1e-5f, row.data(), out.data(), K}, 0,
                     1);
     check_bits("rms_norm", *level, hash_of(out));
-    gm::SwigluArgs swiglu{{x.data(), K, 1, K, {}}, x.data() + K, K, row.data()};
-    swiglu.quant.act[static_cast<size_t>(ActKind::F32)] = reinterpret_cast<uint32_t*>(out.data());
-    level->swiglu(swiglu, 0, 1);
+    // 16 heads of 32, added to what is there.
+    level->rms_norm(
+        {{x.data(), K, 1, K, {}}, x.data() + K, 1e-5f, row.data(), out.data(), K, 16, true}, 0, 1);
+    check_bits("rms_norm heads", *level, hash_of(out));
+    gm::GluArgs glu{{x.data(), K, 1, K, {}}, x.data() + K, K, row.data()};
+    glu.quant.act[static_cast<size_t>(ActKind::F32)] = reinterpret_cast<uint32_t*>(out.data());
+    level->glu[static_cast<size_t>(gm::Activation::Silu)](glu, 0, 1);
     check_bits("swiglu", *level, hash_of(out));
+    level->glu[static_cast<size_t>(gm::Activation::GeluTanh)](glu, 0, 1);
+    check_bits("geglu tanh", *level, hash_of(out));
   }
 }
 
@@ -216,6 +224,12 @@ GM_TEST(rope_and_logits_have_the_recorded_bits) {
       hash = hash_of(y, hash);
     }
     check_bits("rope", *level, hash);
+    std::vector<float> y = x, capped = logits;
+    level->rope({y.data(), heads * D, heads, D, n_rot, table.data(), &position, true, x.data()}, 0,
+                1);
+    check_bits("rope scaled", *level, hash_of(y));
+    level->soft_cap(capped.data(), capped.size(), 0.3f);
+    check_bits("soft cap", *level, hash_of(capped));
     std::vector<float> best(8), sum(8);
     level->logit_blocks(logits.data(), logits.size(), best.data(), sum.data());
     const std::vector<double> mass = {

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <functional>
 
 #include "check.h"
 #include "formats/activation.h"
@@ -131,13 +130,15 @@ struct Problem {
     return act;
   }
   // [T, rows], starting from `start` when accumulating.
-  std::vector<float> run(const KernelTable& kernels, size_t T, bool accumulate = false) const {
+  std::vector<float> run(const KernelTable& kernels, size_t T, bool accumulate = false,
+                         float scale = 1.0f, const float* bias = nullptr) const {
     const std::vector<uint32_t> act = quantize(kernels, T);
     const size_t stride = rows + 3;
     std::vector<float> out(T * stride, 0.5f);
     Aligned scratch(kernels.linear_scratch_bytes(T));
-    const gm::LinearArgs args{panels.data(), rows,   K,          act.data(),    T,
-                              out.data(),    stride, accumulate, scratch.data()};
+    const gm::LinearArgs args{panels.data(), rows,   K,          act.data(),     T,
+                              out.data(),    stride, accumulate, scratch.data(), scale,
+                              bias};
     for (size_t p = 0; p < panel_count(); p += 2)  // two that share activations, and one alone
       kernels.linear[static_cast<size_t>(format)](args, p, std::min(p + 2, panel_count()));
     return out;
@@ -229,6 +230,21 @@ GM_TEST(every_weight_is_in_its_place) {
   }
 }
 
+GM_TEST(bias_and_scale_come_after_the_sum) {
+  const Problem problem(Format::Q8_0, 37, 96, 17, Input::Random, 29);
+  std::vector<float> bias(37);
+  for (size_t r = 0; r < bias.size(); ++r) bias[r] = static_cast<float>(r) - 7.5f;
+  for (const KernelTable* level : levels()) {
+    for (const size_t T : {1u, 3u, 17u}) {
+      const std::vector<float> plain = problem.run(*level, T);
+      const std::vector<float> both = problem.run(*level, T, true, 0.3f, bias.data());
+      for (size_t t = 0; t < T; ++t)
+        for (size_t r = 0; r < 37; ++r)
+          CHECK_EQ(both[t * 40 + r], 0.5f + (plain[t * 40 + r] + bias[r]) * 0.3f);
+    }
+  }
+}
+
 GM_TEST(rows_beyond_the_matrix_are_not_written) {
   for (const KernelTable* level : levels()) {
     const Problem problem(Format::Q8_0, 17, 256, 13, Input::Random, 3);
@@ -263,77 +279,6 @@ GM_TEST(quantized_values_are_nearest) {
         std::memcpy(&scaled_sum, block + 10, 4);
         CHECK_EQ(scaled_sum, d * static_cast<float>(sum));
       }
-    }
-  }
-}
-
-namespace {
-
-// Runs `kernel` on every level and compares the output with the scalar level's.
-void compare(const char* what,
-             const std::function<std::vector<float>(const KernelTable&)>& kernel) {
-  const std::vector<float> expected = kernel(*levels()[0]);
-  for (const KernelTable* level : levels())
-    if (!same_bits(kernel(*level), expected))
-      gm::test::fail(__FILE__, __LINE__, std::string(what) + " differs on " + level->name);
-}
-
-}  // namespace
-
-GM_TEST(norm_and_activation_are_the_same_on_every_level) {
-  std::mt19937 rng(21);
-  for (const size_t K : {1u, 15u, 16u, 40u, 256u, 771u}) {
-    for (const Input input : kInputs) {
-      const std::vector<float> x = activations(input, 3 * K, rng);
-      const std::vector<float> w = activations(Input::Random, K, rng);
-      compare("rms_norm", [&](const KernelTable& kernels) {
-        std::vector<float> row(K), out(3 * K);
-        const gm::RmsNormArgs args{
-            {x.data(), K, 3, K, {}}, w.data(), 1e-5f, row.data(), out.data(), K};
-        kernels.rms_norm(args, 0, 3);
-        return out;
-      });
-      compare("swiglu", [&](const KernelTable& kernels) {
-        std::vector<float> row(K), out(K);
-        gm::SwigluArgs args{{x.data(), K, 1, K, {}}, x.data() + K, K, row.data()};
-        args.quant.act[0] = reinterpret_cast<uint32_t*>(out.data());
-        kernels.swiglu(args, 0, 1);
-        return out;
-      });
-    }
-  }
-}
-
-GM_TEST(swiglu_is_right) {
-  for (const KernelTable* level : levels()) {
-    std::vector<float> gate, up(64, 1.0f), row(64), out(64);
-    for (int i = 0; i < 64; ++i) gate.push_back(static_cast<float>(i - 32) * 3.1f);
-    gm::SwigluArgs args{{gate.data(), 64, 1, 64, {}}, up.data(), 64, row.data()};
-    args.quant.act[0] = reinterpret_cast<uint32_t*>(out.data());
-    level->swiglu(args, 0, 1);
-    for (size_t i = 0; i < 64; ++i) {
-      const double g = gate[i];
-      const double expected = g / (1.0 + std::exp(-g));
-      CHECK(std::fabs(double{out[i]} - expected) <= 3e-7 * std::fabs(expected) + 1e-30);
-    }
-  }
-}
-
-GM_TEST(rope_is_the_same_on_every_level) {
-  std::mt19937 rng(23);
-  for (const bool neox : {false, true}) {
-    for (const size_t D : {8u, 32u, 64u, 80u, 128u}) {
-      const size_t T = 5, heads = 3, n_rot = D == 80 ? 40 : D;
-      const std::vector<float> x = activations(Input::Random, T * heads * D, rng);
-      const std::vector<float> table = activations(Input::Random, 64 * n_rot, rng);
-      const std::vector<int32_t> positions = {3, 9, 10, 40, 63};
-      compare("rope", [&](const KernelTable& kernels) {
-        std::vector<float> out = x;
-        const gm::RopeArgs args{out.data(),   heads * D,        heads, D, n_rot,
-                                table.data(), positions.data(), neox};
-        kernels.rope(args, 0, T);
-        return out;
-      });
     }
   }
 }

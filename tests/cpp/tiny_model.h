@@ -75,7 +75,7 @@ class TinyPlan {
         {gate, up},
         false});
     act = buffer(BufferKind::Act, s_.ffn);
-    plan_.ops.push_back(SwigluOp{gate, up, act});
+    plan_.ops.push_back(GluOp{gate, up, act});
     plan_.ops.push_back(LinearOp{act, {weight(prefix + "down", {s_.dim, s_.ffn})}, {x}, true});
   }
 

@@ -61,10 +61,11 @@ struct ChangeOp {
   Choices& c;
 
   void operator()(gm::EmbedOp& o) const {
+    if (c.below(3) == 0) o.scale = c.real();
     c.below(2) ? o.weight = c.id(o.weight) : o.out = c.id(o.out);
   }
   void operator()(gm::RmsNormOp& o) const {
-    switch (c.below(5)) {
+    switch (c.below(7)) {
       case 0:
         o.x = c.id(o.x);
         break;
@@ -77,13 +78,19 @@ struct ChangeOp {
       case 3:
         o.act = c.id(o.act);
         break;
+      case 4:
+        o.heads = c.number(o.heads);
+        break;
+      case 5:
+        o.accumulate = !o.accumulate;
+        break;
       default:
         o.out = c.id(o.out);
     }
   }
   void operator()(gm::QuantizeOp& o) const { c.below(2) ? o.x = c.id(o.x) : o.act = c.id(o.act); }
   void operator()(gm::LinearOp& o) const {
-    switch (c.below(5)) {
+    switch (c.below(7)) {
       case 0:
         o.act = c.id(o.act);
         break;
@@ -101,6 +108,12 @@ struct ChangeOp {
         break;
       case 3:
         o.accumulate = !o.accumulate;
+        break;
+      case 4:
+        o.scale = c.real();
+        break;
+      case 5:
+        o.biases.push_back(c.below(2) ? gm::kNone : c.byte());
         break;
       default:
         c.below(2) && !o.weights.empty()
@@ -133,7 +146,7 @@ struct ChangeOp {
     }
   }
   void operator()(gm::AttentionOp& o) const {
-    switch (c.below(6)) {
+    switch (c.below(7)) {
       case 0:
         o.q = c.id(o.q);
         break;
@@ -149,17 +162,23 @@ struct ChangeOp {
       case 4:
         o.scale = c.real();
         break;
+      case 5:
+        o.softcap = c.real();
+        break;
       default:
         o.window = c.number(o.window);
     }
   }
-  void operator()(gm::SwigluOp& o) const {
-    switch (c.below(3)) {
+  void operator()(gm::GluOp& o) const {
+    switch (c.below(4)) {
       case 0:
         o.gate = c.id(o.gate);
         break;
       case 1:
         o.up = c.id(o.up);
+        break;
+      case 2:
+        o.activation = gm::Activation::GeluTanh;
         break;
       default:
         o.act = c.id(o.act);
@@ -167,14 +186,46 @@ struct ChangeOp {
   }
   void operator()(gm::SelectRowsOp& o) const { c.below(2) ? o.x = c.id(o.x) : o.out = c.id(o.out); }
   void operator()(gm::LogitsOp& o) const {
+    if (c.below(3) == 0) (c.below(2) ? o.scale : o.softcap) = c.real();
     c.below(2) ? o.act = c.id(o.act) : o.weight = c.id(o.weight);
   }
 };
 
+void change_rope(gm::RopeSpec& rope, Choices& c) {
+  switch (c.below(9)) {
+    case 0:
+      rope.n_rot = c.number(rope.n_rot);
+      break;
+    case 1:
+      rope.factors = c.id(rope.factors);
+      break;
+    case 2:
+      rope.scale = c.real();
+      break;
+    case 3:
+      rope.magnitude = c.real();
+      break;
+    case 4:
+      rope.scales.assign(c.below(2) ? rope.n_rot % 4096 / 2 : c.byte(), c.real());
+      break;
+    case 5:
+      rope.query_slope = c.real();
+      break;
+    case 6:
+      rope.query_length = c.number(rope.query_length);
+      break;
+    case 7:
+      rope.long_factors = c.id(rope.long_factors);
+      break;
+    default:
+      rope.freq_base = c.real();
+  }
+}
+
 void change_tables(gm::Plan& plan, Choices& c) {
   gm::BufferSpec& buffer = plan.buffers[c.below(plan.buffers.size())];
   gm::WeightSpec& weight = plan.weights[c.below(plan.weights.size())];
-  switch (c.below(9)) {
+  switch (c.below(10)) {
     case 0:
       buffer.width = c.number(buffer.width);
       break;
@@ -204,22 +255,11 @@ void change_tables(gm::Plan& plan, Choices& c) {
       (c.below(2) ? kv.heads : kv.head_dim) = c.number(kv.heads);
       break;
     }
-    default: {
-      gm::RopeSpec& rope = plan.ropes[0];
-      switch (c.below(4)) {
-        case 0:
-          rope.n_rot = c.number(rope.n_rot);
-          break;
-        case 1:
-          rope.factors = c.id(rope.factors);
-          break;
-        case 2:
-          rope.scale = c.real();
-          break;
-        default:
-          rope.freq_base = c.real();
-      }
-    }
+    case 8:
+      (c.below(2) ? weight.first_row : weight.of_rows) = c.number(weight.shape[0]);
+      break;
+    default:
+      change_rope(plan.ropes[0], c);
   }
 }
 

@@ -200,3 +200,25 @@ def test_a_disk_that_fills_up(source: Path, tmp_path: Path) -> None:
     assert "cannot write the file" in message
     assert shape == "(1, 3000)"
     assert list(folder.iterdir()) == []
+
+
+def test_slices_of_a_matrix_are_cached_too(source: Path, tmp_path: Path) -> None:
+    """Keys come from rows 24 to 55 of attn_q, across panels; another slice is another entry."""
+
+    def load_slice(first: int) -> _core.Model:
+        file = File(source)
+        plan = build_plan(file).to_dict()
+        names = [weight["name"] for weight in plan["weights"]]
+        key = plan["weights"][names.index("blk.0.attn_k.weight")]
+        key |= {"name": "blk.0.attn_q.weight", "first_row": first, "of_rows": 64}
+        return _core.Model(file.core, plan, 2, "", None, os.fsencode(tmp_path))
+
+    first = load_slice(24)
+    expected = logits(first)
+    write(first)
+    again = load_slice(24)
+    assert again.cache[0] in SERVED
+    assert np.array_equal(logits(again), expected)
+    other = load_slice(8)
+    assert other.cache[0] == "miss"
+    assert not np.array_equal(logits(other), expected)

@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""What decoder-only transformers share: reading the usual keys, the frame around the blocks.
+"""What decoder-only transformers share: the usual keys, the usual block, the frame around it.
 
-An architecture derives from Decoder and writes `block`; where it differs in the frame, it overrides
-`build`. Tensors are addressed by their GGUF names.
+An architecture derives from Decoder, says in class attributes and `read` what it has, and overrides
+what it does differently: `block`, `attention`, `feed_forward`, `rope`. Tensors are addressed by
+their GGUF names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Protocol
 
 from gristmill.architectures.graph import Graph, Heads, Value
 from gristmill.architectures.hyperparameters import Hyperparameters
 from gristmill.architectures.lower import lower
-from gristmill.architectures.plan import Plan, Rope
+from gristmill.architectures.plan import Activation, Plan, Rope
+from gristmill.architectures.rope import read_rope
 from gristmill.errors import UnsupportedError
 
 MAX_LAYERS = 2048
@@ -24,7 +26,7 @@ MAX_HEAD_DIM = 1 << 12
 MAX_SHARING = 64  # query heads of one KV head
 MAX_CONTEXT = 1 << 24
 MAX_VOCABULARY = 1 << 26
-MAX_BASE = 1e15
+MAX_SCALE = 1e6
 ROPE_FACTORS = "rope_freqs"
 
 
@@ -63,25 +65,40 @@ class Shape:
     ffn: int
     heads: Heads
     eps: float
-    n_rot: int
-    freq_base: float
-    rope_scale: float
-    window: int
+    rope: Rope
 
 
-def read_shape(source: Source, architecture: str) -> Shape:
-    """Reads and checks the usual keys.
+def read_shape(source: Source, keys: Hyperparameters) -> Shape:
+    """Reads and checks the usual keys; problems are collected in `keys`.
 
     Raises:
-        FormatError: Keys are missing or absurd; all are listed.
         UnsupportedError: They describe something that has no operations here.
     """
-    keys = Hyperparameters(source.metadata, architecture)
     if keys.count("expert_count", 0, least=0, most=1 << 20) > 0:
         raise UnsupportedError(
             "[metadata] The feed-forward layer must be dense. Got experts (MoE)."
         )
     width = keys.count("embedding_length", most=MAX_WIDTH)
+    heads = _read_heads(keys, width)
+    n_rot = keys.count("rope.dimension_count", heads.head_dim, least=2, most=MAX_HEAD_DIM)
+    if n_rot % 2 != 0 or n_rot > heads.head_dim:
+        keys.refuse(
+            f"{n_rot} rotated of {heads.head_dim} numbers of a head (an even part is needed)"
+        )
+    context = keys.count("context_length", most=1 << 31)
+    return Shape(
+        vocab_size=_vocab_size(source, keys),
+        context=context,
+        layers=keys.count("block_count", most=MAX_LAYERS),
+        width=width,
+        ffn=keys.count("feed_forward_length", most=MAX_WIDTH),
+        heads=heads,
+        eps=keys.real("attention.layer_norm_rms_epsilon", above=0.0, most=1.0),
+        rope=read_rope(keys, n_rot, context),
+    )
+
+
+def _read_heads(keys: Hyperparameters, width: int) -> Heads:
     heads = keys.count("attention.head_count", most=MAX_HEADS)
     kv_heads = keys.count("attention.head_count_kv", heads, most=MAX_HEADS)
     if heads % kv_heads != 0 or heads // kv_heads > MAX_SHARING:
@@ -91,24 +108,7 @@ def read_shape(source: Source, architecture: str) -> Shape:
     head_dim = keys.count("attention.key_length", max(width // heads, 1), most=MAX_HEAD_DIM)
     if keys.count("attention.value_length", head_dim, most=MAX_HEAD_DIM) != head_dim:
         raise UnsupportedError("[metadata] Keys and values must be of one length. Got two.")
-    n_rot = keys.count("rope.dimension_count", head_dim, least=2, most=MAX_HEAD_DIM)
-    if n_rot % 2 != 0 or n_rot > head_dim:
-        keys.refuse(f"{n_rot} rotated of {head_dim} numbers of a head (an even part is needed)")
-    shape = Shape(
-        vocab_size=_vocab_size(source, keys),
-        context=keys.count("context_length", most=1 << 31),
-        layers=keys.count("block_count", most=MAX_LAYERS),
-        width=width,
-        ffn=keys.count("feed_forward_length", most=MAX_WIDTH),
-        heads=Heads(heads, kv_heads, head_dim),
-        eps=keys.real("attention.layer_norm_rms_epsilon", above=0.0, most=1.0),
-        n_rot=n_rot,
-        freq_base=keys.real("rope.freq_base", 10000.0, above=1.0, most=MAX_BASE),
-        rope_scale=_rope_scale(keys),
-        window=keys.count("attention.sliding_window", 0, least=0, most=1 << 31),
-    )
-    keys.finish()
-    return shape
+    return Heads(heads, kv_heads, head_dim)
 
 
 def _vocab_size(source: Source, keys: Hyperparameters) -> int:
@@ -120,50 +120,135 @@ def _vocab_size(source: Source, keys: Hyperparameters) -> int:
     return keys.count("vocab_size", rows, most=MAX_VOCABULARY)
 
 
-def _rope_scale(keys: Hyperparameters) -> float:
-    """1 / factor of linear scaling.
-
-    Raises:
-        UnsupportedError: Another kind of scaling.
-    """
-    kind = keys.text("rope.scaling.type", "linear")
-    if kind == "none":
-        return 1.0
-    if kind != "linear":
-        raise UnsupportedError(
-            f"[metadata] Rope scaling must be 'linear' or 'none'. Got {kind!r}, not supported yet."
-        )
-    old = keys.real("rope.scale_linear", 1.0, above=0.0, most=1e6)
-    return 1.0 / keys.real("rope.scaling.factor", old, above=0.0, most=1e6)
-
-
 class Decoder:
     """Embedding, blocks, final norm, output layer (tied to the embedding if it has no tensor).
 
     Args:
         source: An open GGUF file.
         architecture: The name in its metadata.
+
+    Attributes:
+        neox: Whether rotary pairs are half a head apart; else they are neighbours.
+        qk_norm: Norms of queries and keys before they are rotated: of each head, or of all at once.
+        activation: Of the feed-forward layer's gate.
+        fused_up: Whether ffn_up holds the gate's rows, then its own.
+        window_period: One in so many layers, the last of each group, sees all positions while the
+            others have the window; 0: all have it.
+        usual_window: Where the file does not say; 0: none.
     """
+
+    neox: ClassVar[bool] = False
+    qk_norm: ClassVar[Literal["none", "heads", "row"]] = "none"
+    activation: ClassVar[Activation] = "silu"
+    fused_up: ClassVar[bool] = False
+    window_period: ClassVar[int] = 0
+    usual_window: ClassVar[int] = 0
+
+    embedding_scale = 1.0
+    residual_scale = 1.0
+    logit_scale = 1.0
+    logit_cap = 0.0  # 0: none
+    score_cap = 0.0
+    score_scale: float | None = None  # None: 1 / sqrt(head_dim)
 
     def __init__(self, source: Source, architecture: str) -> None:
         self.source = source
         self.architecture = architecture
-        self.shape = read_shape(source, architecture)
+        keys = Hyperparameters(source.metadata, architecture)
+        self.shape = read_shape(source, keys)
+        self.windows = self.read_windows(keys)
+        if keys.given("attention.scale"):
+            self.score_scale = keys.real("attention.scale", above=0.0, most=MAX_SCALE)
+        self.read(keys)
+        keys.finish()
 
+    def read(self, keys: Hyperparameters) -> None:
+        """Reads the keys that only this architecture has."""
+
+    def read_windows(self, keys: Hyperparameters) -> tuple[int, ...]:
+        """Positions that each layer sees; 0: all."""
+        key = "attention.sliding_window"
+        window = keys.count(key, self.usual_window, least=0, most=1 << 31)
+        pattern = keys.pattern(f"{key}_pattern", self.shape.layers, self.window_period)
+        return tuple(window if windowed else 0 for windowed in pattern)
+
+    # -- one block
     def block(self, g: Graph, x: Value, i: int) -> Value:
         """Appends block i; x and the result are [T, width]."""
-        raise NotImplementedError
+        x = g.add(x, self.attention(g, g.rms_norm(x, f"blk.{i}.attn_norm"), i))
+        return g.add(x, self.feed_forward(g, g.rms_norm(x, f"blk.{i}.ffn_norm"), i))
 
+    def attention(self, g: Graph, h: Value, i: int) -> Value:
+        """Grouped-query attention and its output layer."""
+        q, k, v = self.queries_keys_values(g, h, i)
+        rope = self.rope(g, i)
+        if rope is not None:
+            q, k = g.rope(q, k, rope, neox=self.neox)
+        a = g.attention(
+            q,
+            k,
+            v,
+            layer=i,
+            heads=self.shape.heads,
+            scale=self.score_scale,
+            window=self.windows[i],
+            softcap=self.score_cap,
+        )
+        (out,) = g.linear(a, f"blk.{i}.attn_output", scale=self.residual_scale)
+        return out
+
+    def queries_keys_values(self, g: Graph, h: Value, i: int) -> tuple[Value, Value, Value]:
+        """From one fused matrix if the file has it, else from three; normed, not yet rotated."""
+        heads, rows = self.shape.heads, self.rows()
+        names = ("attn_q", "attn_k", "attn_v")
+        if self.has(f"blk.{i}.attn_qkv"):
+            q, k, v = g.split(h, f"blk.{i}.attn_qkv", *(rows[name] for name in names))
+        else:
+            q, k, v = g.linear(h, *(f"blk.{i}.{name}" for name in names))
+        if self.qk_norm != "none":
+            parts = (heads.heads, heads.kv_heads) if self.qk_norm == "heads" else (1, 1)
+            q = g.rms_norm(q, f"blk.{i}.attn_q_norm", heads=parts[0])
+            k = g.rms_norm(k, f"blk.{i}.attn_k_norm", heads=parts[1])
+        return q, k, v
+
+    def feed_forward(self, g: Graph, h: Value, i: int) -> Value:
+        """The gated feed-forward layer."""
+        if self.fused_up:
+            gate, up = g.split(h, f"blk.{i}.ffn_up", self.shape.ffn, self.shape.ffn)
+        else:
+            gate, up = g.linear(h, f"blk.{i}.ffn_gate", f"blk.{i}.ffn_up")
+        a = g.glu(gate, up, self.activation)
+        (out,) = g.linear(a, f"blk.{i}.ffn_down", scale=self.residual_scale)
+        return out
+
+    def rope(self, g: Graph, i: int) -> Rope | None:
+        """The rotary embedding of layer i, with the file's factors if it has them; None: none."""
+        rope = self.shape.rope
+        if not self.has(ROPE_FACTORS):
+            return rope
+        return replace(rope, factors=g.vector(ROPE_FACTORS, rope.n_rot // 2))
+
+    # -- the frame
     def build(self, context: int | None = None) -> Plan:
         """The plan, not yet compared with the file's tensors."""
         shape = self.shape
-        g = Graph(rows=self.rows(), eps=shape.eps)
-        x = g.embed("token_embd", vocab_size=shape.vocab_size, width=shape.width)
+        g = Graph(rows=self.rows(), eps=shape.eps, tensors=self.source.tensors)
+        x = g.embed(
+            "token_embd",
+            vocab_size=shape.vocab_size,
+            width=shape.width,
+            scale=self.embedding_scale,
+        )
         for i in range(shape.layers):
             x = self.block(g, x, i)
         x = g.rms_norm(g.select_rows(x), "output_norm")
-        output = "output" if self.has("output") else "token_embd"
-        g.logits(x, output, vocab_size=shape.vocab_size)
+        g.logits(
+            x,
+            "output" if self.has("output") else "token_embd",
+            vocab_size=shape.vocab_size,
+            scale=self.logit_scale,
+            softcap=self.logit_cap,
+        )
         return lower(
             g,
             architecture=self.architecture,
@@ -184,12 +269,17 @@ class Decoder:
             "ffn_down": shape.width,
         }
 
-    def rope(self, g: Graph) -> Rope:
-        """The rotary embedding, with the file's frequency factors if it has them."""
-        shape = self.shape
-        factors = g.vector(ROPE_FACTORS, shape.n_rot // 2) if self.has(ROPE_FACTORS) else None
-        return Rope(shape.freq_base, shape.n_rot, shape.rope_scale, factors)
-
     def has(self, name: str) -> bool:
         """Whether the file has the tensor `name`.weight."""
         return f"{name}.weight" in self.source.tensors
+
+
+class SandwichDecoder(Decoder):
+    """Each half has a norm before it, and goes through another one before it is added."""
+
+    def block(self, g: Graph, x: Value, i: int) -> Value:
+        """The same halves as always."""
+        h = self.attention(g, g.rms_norm(x, f"blk.{i}.attn_norm"), i)
+        x = g.add(x, g.rms_norm(h, f"blk.{i}.post_attention_norm"))
+        h = self.feed_forward(g, g.rms_norm(x, f"blk.{i}.ffn_norm"), i)
+        return g.add(x, g.rms_norm(h, f"blk.{i}.post_ffw_norm"))

@@ -4,23 +4,25 @@
 Each call appends a node over values whose widths are known at once; nothing is computed. Lowering
 (lower.py) then fuses the nodes into the plan's operations. Weights are named as in GGUF, without
 ".weight"; the rows that a linear layer must have come from its role, the last part of its name, so
-that a misshaped tensor is found by comparing shapes and not by a failing product.
+that a misshaped tensor is found by comparing shapes and not by a failing product. A linear layer
+has a bias if the file has one for it.
 
 Example:
     >>> g = Graph(rows={"up": 8, "gate": 8, "down": 4}, eps=1e-5)
     >>> x = g.embed("token_embd", vocab_size=10, width=4)
     >>> h = g.rms_norm(x, "norm")
     >>> gate, up = g.linear(h, "gate", "up")
-    >>> x = g.add(x, g.linear(g.swiglu(gate, up), "down")[0])
+    >>> x = g.add(x, g.linear(g.glu(gate, up), "down")[0])
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Literal
 
-from gristmill.architectures.plan import Kv, Rope, Weight
+from gristmill.architectures.plan import Activation, Kv, Rope, Weight
 from gristmill.errors import FormatError, ShapeError
 
 Rows = Literal["batch", "logits"]
@@ -55,17 +57,21 @@ class Node:
 @dataclass(frozen=True)
 class EmbedNode(Node):
     weight: int
+    scale: float
 
 
 @dataclass(frozen=True)
 class NormNode(Node):
     weight: int
     eps: float
+    heads: int
 
 
 @dataclass(frozen=True)
 class LinearNode(Node):
     weights: tuple[int, ...]
+    biases: tuple[int | None, ...]
+    scale: float
 
 
 @dataclass(frozen=True)
@@ -80,11 +86,12 @@ class AttentionNode(Node):
     heads: Heads
     scale: float
     window: int
+    softcap: float
 
 
 @dataclass(frozen=True)
-class SwigluNode(Node):
-    pass
+class GluNode(Node):
+    activation: Activation
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,8 @@ class SelectNode(Node):
 @dataclass(frozen=True)
 class LogitsNode(Node):
     weight: int
+    scale: float
+    softcap: float
 
 
 @dataclass
@@ -109,10 +118,12 @@ class Graph:
     Args:
         rows: Rows of linear weights by role, such as {"attn_q": 2048}.
         eps: Of all norms that do not give their own.
+        tensors: Names in the file, among which biases are looked for.
     """
 
     rows: Mapping[str, int]
     eps: float
+    tensors: Container[str] = ()
     nodes: list[Node] = field(default_factory=list)
     weights: list[Weight] = field(default_factory=list)
     ropes: list[Rope] = field(default_factory=list)
@@ -120,31 +131,40 @@ class Graph:
     _values: int = 0
     _weight_ids: dict[Weight, int] = field(default_factory=dict)
 
-    def embed(self, name: str, *, vocab_size: int, width: int) -> Value:
+    def embed(self, name: str, *, vocab_size: int, width: int, scale: float = 1.0) -> Value:
         """Rows of the embedding table, by token id."""
         out = self._value(width)
-        self.nodes.append(EmbedNode((), (out,), self._weight(name, (vocab_size, width))))
+        self.nodes.append(EmbedNode((), (out,), self._weight(name, (vocab_size, width)), scale))
         return out
 
-    def rms_norm(self, x: Value, name: str, eps: float | None = None) -> Value:
-        """x / sqrt(mean(x^2) + eps) * weight."""
+    def rms_norm(self, x: Value, name: str, *, eps: float | None = None, heads: int = 1) -> Value:
+        """x / sqrt(mean(x^2) + eps) * weight; of each of so many equal parts of x."""
+        if x.width % heads != 0:
+            raise ShapeError(f"[graph] {x.width} numbers cannot be split into {heads} heads.")
         out = self._value(x.width, x.rows)
-        weight = self._weight(name, (x.width,))
-        self.nodes.append(NormNode((x,), (out,), weight, self.eps if eps is None else eps))
+        weight = self._weight(name, (x.width // heads,))
+        self.nodes.append(NormNode((x,), (out,), weight, self.eps if eps is None else eps, heads))
         return out
 
-    def linear(self, x: Value, *names: str) -> tuple[Value, ...]:
-        """Products of x with one or more weights, which share its quantized activations."""
-        outs = []
-        weights = []
+    def linear(self, x: Value, *names: str, scale: float = 1.0) -> tuple[Value, ...]:
+        """scale * (W x + bias) for one or more weights, which share x's quantized activations."""
+        weights, biases = [], []
         for name in names:
             role = name.rpartition(".")[2]
             if role not in self.rows:
                 raise ShapeError(f"[graph] The rows of {name!r} are not known. Give them a role.")
             weights.append(self._weight(name, (self.rows[role], x.width)))
-            outs.append(self._value(self.rows[role], x.rows))
-        self.nodes.append(LinearNode((x,), tuple(outs), tuple(weights)))
-        return tuple(outs)
+            biases.append(self._bias(name, self.rows[role]))
+        return self._products(x, weights, tuple(biases), scale)
+
+    def split(self, x: Value, name: str, *rows: int) -> tuple[Value, ...]:
+        """The product of x with one fused matrix, cut into values of so many rows each."""
+        firsts = accumulate(rows, initial=0)
+        slices = [
+            Weight(f"{name}.weight", (count, x.width), first, sum(rows))
+            for count, first in zip(rows, firsts, strict=False)
+        ]
+        return self._products(x, [self._listed(part) for part in slices], (), 1.0)
 
     def rope(self, q: Value, k: Value, rope: Rope, *, neox: bool = False) -> tuple[Value, Value]:
         """Rotary position embedding; pairs are neighbours, or half a head apart with `neox`."""
@@ -164,12 +184,14 @@ class Graph:
         heads: Heads,
         scale: float | None = None,
         window: int = 0,
+        softcap: float = 0.0,
     ) -> Value:
         """Causal attention over the layer's cache, to which k and v are added first.
 
         Args:
             scale: Of the scores; None: 1 / sqrt(head_dim).
             window: Positions that a token sees, itself included; 0: all.
+            softcap: c of c * tanh(score / c); 0: none.
         """
         expected = (heads.heads * heads.head_dim, *[heads.kv_heads * heads.head_dim] * 2)
         if (q.width, k.width, v.width) != expected:
@@ -182,18 +204,18 @@ class Graph:
         self.layers[layer] = Kv(heads.kv_heads, heads.head_dim)
         out = self._value(q.width)
         factor = heads.head_dim**-0.5 if scale is None else scale
-        self.nodes.append(AttentionNode((q, k, v), (out,), layer, heads, factor, window))
+        self.nodes.append(AttentionNode((q, k, v), (out,), layer, heads, factor, window, softcap))
         return out
 
-    def swiglu(self, gate: Value, up: Value) -> Value:
-        """silu(gate) * up."""
+    def glu(self, gate: Value, up: Value, activation: Activation = "silu") -> Value:
+        """activation(gate) * up."""
         self._same(gate, up, "gate and up")
         out = self._value(gate.width, gate.rows)
-        self.nodes.append(SwigluNode((gate, up), (out,)))
+        self.nodes.append(GluNode((gate, up), (out,), activation))
         return out
 
     def add(self, x: Value, y: Value) -> Value:
-        """The residual: y must come from a linear layer, which then adds to x in place."""
+        """The residual: y must come from a linear layer or a norm, which adds to x in place."""
         self._same(x, y, "the terms")
         out = self._value(x.width, x.rows)
         self.nodes.append(AddNode((x, y), (out,)))
@@ -205,9 +227,12 @@ class Graph:
         self.nodes.append(SelectNode((x,), (out,)))
         return out
 
-    def logits(self, x: Value, name: str, *, vocab_size: int) -> None:
-        """The output layer; the last call."""
-        self.nodes.append(LogitsNode((x,), (), self._weight(name, (vocab_size, x.width))))
+    def logits(
+        self, x: Value, name: str, *, vocab_size: int, scale: float = 1.0, softcap: float = 0.0
+    ) -> None:
+        """The output layer, scaled, then capped (0: not); the last call."""
+        weight = self._weight(name, (vocab_size, x.width))
+        self.nodes.append(LogitsNode((x,), (), weight, scale, softcap))
 
     def vector(self, name: str, length: int) -> int:
         """The id of a plain vector in the file, such as rope factors."""
@@ -217,8 +242,22 @@ class Graph:
         self._values += 1
         return Value(self._values - 1, width, rows)
 
+    def _products(
+        self, x: Value, weights: list[int], biases: tuple[int | None, ...], scale: float
+    ) -> tuple[Value, ...]:
+        outs = tuple(self._value(self.weights[i].shape[0], x.rows) for i in weights)
+        used = () if all(bias is None for bias in biases) else biases
+        self.nodes.append(LinearNode((x,), outs, tuple(weights), used, scale))
+        return outs
+
+    def _bias(self, name: str, rows: int) -> int | None:
+        bias = f"{name}.bias"
+        return self._listed(Weight(bias, (rows,))) if bias in self.tensors else None
+
     def _weight(self, name: str, shape: tuple[int, ...]) -> int:
-        weight = Weight(f"{name}.weight", shape)
+        return self._listed(Weight(f"{name}.weight", shape))
+
+    def _listed(self, weight: Weight) -> int:
         if weight not in self._weight_ids:
             self._weight_ids[weight] = len(self.weights)
             self.weights.append(weight)

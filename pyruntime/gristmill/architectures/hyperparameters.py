@@ -61,6 +61,20 @@ class Hyperparameters:
             return default
         return value if isinstance(value, str) else self._wrong(key, value, "a string", default)
 
+    def pattern(self, key: str, layers: int, period: int) -> tuple[bool, ...]:
+        """Yes or no by layer: a list, or no for the last one of each `period` layers (0: for none).
+
+        A whole number in the file is another period; `period` is what the name stands for.
+        """
+        value = self._metadata.get(self._name(key))
+        if isinstance(value, np.ndarray | list | tuple):
+            if len(value) == layers:
+                return tuple(bool(item) for item in value)
+            self._bad.append(f"{self._name(key)} has {len(value)} values for {layers} layers")
+        elif value is not None:
+            period = self.count(key, least=0, most=1 << 20)
+        return tuple(period == 0 or (i + 1) % period != 0 for i in range(layers))
+
     def given(self, key: str) -> bool:
         """Whether the file has the key."""
         return self._name(key) in self._metadata

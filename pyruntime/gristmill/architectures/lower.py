@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """From the builder's nodes to the plan's operations.
 
-Fusions: a norm or SwiGLU writes quantized activations directly when only linear layers read it; a
-linear layer whose only reader is a residual add accumulates in place; rope and the cache store are
-one operation. Then every buffer gets a memory slot: buffers that are never alive together share.
+Fusions: a norm or GLU writes quantized activations directly when only linear layers read it; a
+linear layer or a norm whose only reader is a residual add accumulates in place; rope and the cache
+store are one operation. Then every buffer gets a memory slot: buffers that are never alive together
+share.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from gristmill.architectures.graph import (
     AddNode,
     AttentionNode,
     EmbedNode,
+    GluNode,
     Graph,
     LinearNode,
     LogitsNode,
@@ -22,13 +24,13 @@ from gristmill.architectures.graph import (
     RopeNode,
     Rows,
     SelectNode,
-    SwigluNode,
     Value,
 )
 from gristmill.architectures.plan import (
     Attention,
     Buffer,
     Embed,
+    Glu,
     Linear,
     Logits,
     Op,
@@ -37,7 +39,6 @@ from gristmill.architectures.plan import (
     RmsNorm,
     RopeStore,
     SelectRows,
-    Swiglu,
 )
 from gristmill.errors import UnsupportedError
 
@@ -68,7 +69,7 @@ class _Lowering:
     f32: dict[int, int] = field(default_factory=dict)  # value -> buffer
     act: dict[int, int] = field(default_factory=dict)
     rotated: dict[int, RopeNode] = field(default_factory=dict)  # output value -> node
-    fused: dict[int, int] = field(default_factory=dict)  # value of a fused linear -> buffer of x
+    fused: dict[int, int] = field(default_factory=dict)  # value added in place -> buffer of x
 
     def __post_init__(self) -> None:
         self.readers: dict[int, list[int]] = {}
@@ -80,25 +81,26 @@ class _Lowering:
         for i, node in enumerate(self.graph.nodes):
             match node:
                 case EmbedNode():
-                    self.ops.append(Embed(node.weight, self.new_f32(node.outputs[0])))
+                    self.ops.append(Embed(node.weight, self.new_f32(node.outputs[0]), node.scale))
                 case NormNode():
-                    self.norm(node)
+                    self.norm(node, i)
                 case LinearNode():
                     self.linear(node, i)
                 case RopeNode():
                     self.rope(node)
                 case AttentionNode():
                     self.attention(node)
-                case SwigluNode():
+                case GluNode():
                     gate, up = (self.number(value) for value in node.inputs)
-                    self.ops.append(Swiglu(gate, up, self.new_act(node.outputs[0])))
+                    self.ops.append(Glu(gate, up, self.new_act(node.outputs[0]), node.activation))
                 case AddNode():
                     self.add(node)
                 case SelectNode():
                     x = self.number(node.inputs[0])
                     self.ops.append(SelectRows(x, self.new_f32(node.outputs[0])))
                 case LogitsNode():
-                    self.ops.append(Logits(self.activations(node.inputs[0]), node.weight))
+                    act = self.activations(node.inputs[0])
+                    self.ops.append(Logits(act, node.weight, node.scale, node.softcap))
 
     # -- buffers
     def new(self, kind: str, value: Value) -> int:
@@ -136,24 +138,29 @@ class _Lowering:
         return self.graph.nodes[readers[0]] if len(readers) == 1 else None
 
     # -- nodes
-    def norm(self, node: NormNode) -> None:
+    def norm(self, node: NormNode, index: int) -> None:
         (x,), (out,) = node.inputs, node.outputs
+        source, target = self.number(x), self.residual_target(node, index)
+        if target not in (None, source):
+            self.fused[out.id] = target
+            self.ops.append(RmsNorm(source, node.weight, node.eps, None, target, node.heads, True))
+            return
         linear, others = self.read_by(out, LinearNode, LogitsNode)
         act = self.new_act(out) if linear else None
         plain = self.new_f32(out) if others or not linear else None
-        self.ops.append(RmsNorm(self.number(x), node.weight, node.eps, act, plain))
+        self.ops.append(RmsNorm(source, node.weight, node.eps, act, plain, node.heads))
 
     def linear(self, node: LinearNode, index: int) -> None:
         act = self.activations(node.inputs[0])
         target = self.residual_target(node, index)
         if target is not None:
             self.fused[node.outputs[0].id] = target
-            self.ops.append(Linear(act, node.weights, (target,), True))
+            self.ops.append(Linear(act, node.weights, (target,), True, node.biases, node.scale))
             return
         outs = tuple(self.new_f32(value) for value in node.outputs)
-        self.ops.append(Linear(act, node.weights, outs, False))
+        self.ops.append(Linear(act, node.weights, outs, False, node.biases, node.scale))
 
-    def residual_target(self, node: LinearNode, index: int) -> int | None:
+    def residual_target(self, node: Node, index: int) -> int | None:
         """The buffer of x where the node's output is only added to x, and x is then dead."""
         if len(node.outputs) != 1:
             return None
@@ -172,8 +179,8 @@ class _Lowering:
                 self.f32[node.outputs[0].id] = self.fused[value.id]
                 return
         raise UnsupportedError(
-            "[graph] A sum needs a term that a linear layer makes for it alone, and another that "
-            "nothing reads afterwards."
+            "[graph] A sum needs a term that a linear layer or a norm makes for it alone, and "
+            "another that nothing reads afterwards."
         )
 
     def rope(self, node: RopeNode) -> None:
@@ -196,7 +203,9 @@ class _Lowering:
         neox = rope is not None and rope.neox
         self.ops.append(RopeStore(*buffers, node.layer, heads, table, neox))
         out = self.new_f32(node.outputs[0])
-        self.ops.append(Attention(buffers[0], out, node.layer, heads, node.scale, node.window))
+        self.ops.append(
+            Attention(buffers[0], out, node.layer, heads, node.scale, node.window, node.softcap)
+        )
 
     # -- memory
     def buffers(self) -> tuple[Buffer, ...]:

@@ -11,8 +11,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 PAGE_POSITIONS = 64  # positions of a KV page
+
+Activation = Literal["silu", "gelu_tanh"]
 
 
 @dataclass(frozen=True)
@@ -27,20 +29,41 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Weight:
-    """A tensor of the file and the shape it must have (rows first)."""
+    """A tensor of the file and the shape it must have (rows first).
+
+    Or a slice of a fused matrix: rows from `first_row` on of the `of_rows` that the tensor has.
+    """
 
     name: str
     shape: tuple[int, ...]
+    first_row: int = 0
+    of_rows: int = 0
+
+    @property
+    def tensor_shape(self) -> tuple[int, ...]:
+        """The shape of the whole tensor."""
+        return (self.of_rows, *self.shape[1:]) if self.of_rows else self.shape
 
 
 @dataclass(frozen=True)
 class Rope:
-    """Angles: position * scale * freq_base^(-2i / n_rot) / factors[i], for n_rot / 2 pairs."""
+    """Angles: position * scale * scales[i] * freq_base^(-2i / n_rot) / factors[i], per pair i.
+
+    Sessions of more than `long_from` positions take `long_factors`, if there are any. cos and sin
+    are multiplied by `magnitude`, queries at position p also by 1 + query_slope * ln(1 + floor(p /
+    query_length)).
+    """
 
     freq_base: float
     n_rot: int
-    scale: float
-    factors: int | None
+    scale: float = 1.0
+    factors: int | None = None
+    long_factors: int | None = None
+    long_from: int = 0
+    scales: tuple[float, ...] = ()
+    magnitude: float = 1.0
+    query_slope: float = 0.0
+    query_length: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,16 +76,17 @@ class Kv:
 
 @dataclass(frozen=True)
 class Embed:
-    """out = the weight's rows of the tokens."""
+    """out = scale * the weight's rows of the tokens."""
 
     op: ClassVar[str] = "embed"
     weight: int
     out: int
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
 class RmsNorm:
-    """x / rms(x) * weight, as activations, as f32, or both."""
+    """x / rms(x) * weight of each head, as activations, as f32, or both; or added to out."""
 
     op: ClassVar[str] = "rms_norm"
     x: int
@@ -70,6 +94,8 @@ class RmsNorm:
     eps: float
     act: int | None
     out: int | None
+    heads: int = 1
+    accumulate: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,13 +109,15 @@ class Quantize:
 
 @dataclass(frozen=True)
 class Linear:
-    """outs[i] (+)= weights[i] act, in one parallel region."""
+    """outs[i] (+)= scale * (weights[i] act + biases[i]), in one parallel region."""
 
     op: ClassVar[str] = "linear"
     act: int
     weights: tuple[int, ...]
     outs: tuple[int, ...]
     accumulate: bool
+    biases: tuple[int | None, ...] = ()
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -108,7 +136,7 @@ class RopeStore:
 
 @dataclass(frozen=True)
 class Attention:
-    """out = causal attention of q over the layer's cache (window 0: all positions)."""
+    """out = causal attention of q over the layer's cache (window 0: all; softcap 0: none)."""
 
     op: ClassVar[str] = "attention"
     q: int
@@ -117,16 +145,18 @@ class Attention:
     heads: int
     scale: float
     window: int
+    softcap: float = 0.0
 
 
 @dataclass(frozen=True)
-class Swiglu:
-    """act = silu(gate) * up."""
+class Glu:
+    """act = activation(gate) * up."""
 
-    op: ClassVar[str] = "swiglu"
+    op: ClassVar[str] = "glu"
     gate: int
     up: int
     act: int
+    activation: Activation = "silu"
 
 
 @dataclass(frozen=True)
@@ -140,14 +170,16 @@ class SelectRows:
 
 @dataclass(frozen=True)
 class Logits:
-    """The session's logits = weight act."""
+    """The session's logits = scale * weight act, then softcap * tanh(x / softcap)."""
 
     op: ClassVar[str] = "logits"
     act: int
     weight: int
+    scale: float = 1.0
+    softcap: float = 0.0
 
 
-Op = Embed | RmsNorm | Quantize | Linear | RopeStore | Attention | Swiglu | SelectRows | Logits
+Op = Embed | RmsNorm | Quantize | Linear | RopeStore | Attention | Glu | SelectRows | Logits
 
 
 @dataclass(frozen=True)
@@ -236,17 +268,17 @@ class Plan:
                 reads += [self._buffer(item) for item in items]
             elif field.name in _BUFFER_WRITES or self._is_act_output(op, field.name):
                 writes += [self._buffer(item) for item in items if item is not None]
-            elif field.name in {"weight", "weights"}:
-                rest += [self._weight(item) for item in items]
+            elif field.name in {"weight", "weights", "biases"}:
+                rest += [self._weight(item) for item in items if item is not None]
             elif field.name == "act":
                 reads.append(self._buffer(value))
-            elif value not in (None, False):
+            elif value not in (None, False, field.default):
                 rest.append(
                     f"{field.name} {value:g}"
                     if isinstance(value, float)
                     else f"{field.name} {value}"
                 )
-        arrow = " += " if isinstance(op, Linear) and op.accumulate else " -> "
+        arrow = " += " if getattr(op, "accumulate", False) else " -> "
         if isinstance(op, Logits):
             writes = [f"logits [L, {self.vocab_size}]"]
         if isinstance(op, RopeStore):
@@ -256,7 +288,7 @@ class Plan:
 
     @staticmethod
     def _is_act_output(op: Op, field: str) -> bool:
-        return field == "act" and isinstance(op, RmsNorm | Quantize | Swiglu)
+        return field == "act" and isinstance(op, RmsNorm | Quantize | Glu)
 
     def _buffer(self, index: int) -> str:
         buffer = self.buffers[index]
@@ -268,7 +300,8 @@ class Plan:
 
     def _weight(self, index: int) -> str:
         weight = self.weights[index]
-        return f"{weight.name} {list(weight.shape)}"
+        rows = f" from row {weight.first_row}" if weight.of_rows else ""
+        return f"{weight.name} {list(weight.shape)}{rows}"
 
 
 _BUFFER_READS = {"x", "q", "k", "v", "gate", "up"}

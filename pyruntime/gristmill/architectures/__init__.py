@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from gristmill import _core
+from gristmill.architectures.known import why_not
 from gristmill.architectures.plan import Plan
 from gristmill.errors import FormatError, ShapeError, UnsupportedError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "build_plan", "known", "register"]
 
-_FAMILIES = ("llama",)  # modules of this folder
+_FAMILIES = ("gemma", "glm", "granite", "llama", "olmo", "phi", "qwen")  # modules of this folder
 _REGISTRY: dict[str, type[Decoder]] = {}
 _SHOWN = 40  # problems in one message
 
@@ -62,9 +63,7 @@ def build_plan(file: Source, *, context: int | None = None) -> Plan:
         raise FormatError("[metadata] A model names its architecture. Got no general.architecture.")
     names = known()
     if architecture not in names:
-        raise UnsupportedError(
-            f"[metadata] The architecture must be one of: {', '.join(names)}. Got {architecture!r}."
-        )
+        raise UnsupportedError(f"[metadata] {why_not(architecture, names)}")
     plan = _REGISTRY[architecture](file, architecture).build(context)
     return _compared(plan, file.tensors)
 
@@ -78,9 +77,10 @@ def _compared(plan: Plan, tensors: Mapping[str, Tensor]) -> Plan:
         tensor = tensors.get(weight.name)
         if tensor is None:
             problems.append(f"{weight.name!r} is missing")
-        elif tuple(tensor.shape) != weight.shape:
+        elif tuple(tensor.shape) != weight.tensor_shape:
             problems.append(
-                f"{weight.name!r} has shape {list(tensor.shape)}, expected {list(weight.shape)}"
+                f"{weight.name!r} has shape {list(tensor.shape)}, "
+                f"expected {list(weight.tensor_shape)}"
             )
         elif kinds[tensor.type] != "supported":
             foreign.append(f"{weight.name!r} has type {tensor.type}")

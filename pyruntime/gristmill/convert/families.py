@@ -268,6 +268,7 @@ SCHEMES = (
         "qwen3moe", ("Qwen3MoeForCausalLM",),
         merged(DECODER, NO_GATED, QK_NORM, EXPERTS), (DENSE, rope, layer_windows, FINE_MIXTURE),
     ),
+    Gemma("gemma", ("GemmaForCausalLM",), DECODER, (DENSE, rope)),
     Gemma(
         "gemma2", ("Gemma2ForCausalLM",),
         SANDWICH, (DENSE, rope, sliding(2), SOFT_CAPS, query_scale),

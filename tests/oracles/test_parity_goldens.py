@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+"""Every architecture against the logits that transformers computed for it (recorded, no torch).
+
+And its bits: the same at every kernel level, for any number of threads and any batch split.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hf_tiny import CASES, COUNT, convert_folder, random_weights, save_checkpoint
+from parity import TOKENS, our_logits
+from tiny_models import TOLERANCE_F16_CACHE
+
+from gristmill import Model, _core
+
+
+def _write(name: str, data_dir: Path, folder: Path, kind: str = "f32") -> Path:
+    with np.load(data_dir / "goldens/parity.npz") as goldens:
+        config, shapes = (str(goldens[f"{name}.{part}"]) for part in ("config", "shapes"))
+    sizes = {key: tuple(shape) for key, shape in json.loads(shapes).items()}
+    tied = json.loads(config).get("tie_word_embeddings", False)
+    gemma = CASES[name].architecture.startswith("gemma")
+    save_checkpoint(folder, config, random_weights(sizes, tied=tied, gemma=gemma))
+    return convert_folder(folder, kind)
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_recorded_logits(name: str, data_dir: Path, tmp_path: Path) -> None:
+    with np.load(data_dir / "goldens/parity.npz") as goldens:
+        expected, positions = goldens[f"{name}.logits"], goldens["positions"]
+    model = Model.load(_write(name, data_dir, tmp_path), threads=1)
+    at_once = our_logits(model, CASES[name].context, TOKENS, COUNT)
+    assert np.abs(at_once[positions] - expected).max() <= TOLERANCE_F16_CACHE
+    assert expected.std() > 0.3, "the goldens are not flat"
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_same_bits(name: str, data_dir: Path, tmp_path: Path) -> None:
+    path = _write(name, data_dir, tmp_path, "q8_0")
+    seen = {}
+    for isa, threads in product(_core.available_isas(), (1, 3)):
+        model = Model.load(path, isa=isa, threads=threads)
+        for split in (1, 7, COUNT) if threads == 1 else (COUNT,):
+            logits = our_logits(model, CASES[name].context, TOKENS, split)
+            seen[isa, threads, split] = logits.tobytes()
+    assert len(set(seen.values())) == 1, sorted(seen)

@@ -47,10 +47,9 @@ inline void load_tokens(const uint32_t* q, int8x16_t (&out)[kTokenPairs<W>]) {
 // One f32 per token, for pair t: s0 s1 s0 s1.
 template <int W>
 inline float32x4_t token_scale(const uint32_t* p, int t) {
-  const auto* s = reinterpret_cast<const float*>(p);
-  if constexpr (W == 1) return vdupq_n_f32(*s);
-  const float32x2_t two = vld1_f32(s + 2 * t);
-  return vcombine_f32(two, two);
+  if constexpr (W == 1) return vreinterpretq_f32_u32(vdupq_n_u32(*p));
+  const uint32x2_t two = vld1_u32(p + 2 * t);
+  return vreinterpretq_f32_u32(vcombine_u32(two, two));
 }
 
 // A value per row -> for each pair of rows, v0 v0 v1 v1; and 8 values of 16 rows, in pairs of rows.
@@ -179,8 +178,8 @@ inline void expand_pairs(const Panel& panel, PairLines256& out) {
   }
 }
 
-// The sums of activations that minima multiply fit in 13 bits and a sign: smmla with the high
-// bytes, shifted, and ummla with the low ones. Both are operands for pair t.
+// The sums of activations that minima multiply fit in 13 bits and a sign: usmmla with the
+// high bytes, shifted, and ummla with the low ones. Both are operands for pair t.
 template <int W>
 struct TokenSums {
   int8x16_t high[kTokenPairs<W>];

@@ -257,6 +257,26 @@ def test_tensors_that_are_not_known_are_not_dropped(tmp_path: Path) -> None:
     assert done.notes == ("1 tensors of image or audio parts were left out",)
 
 
+@pytest.mark.parametrize("old", [True, False], ids=["language_model.model", "model.language_model"])
+def test_the_text_part_of_a_multimodal_model(tmp_path: Path, old: bool) -> None:
+    text = {name: value for name, value in LLAMA.items() if name != "architectures"}
+    config = {"architectures": ["Mistral3ForConditionalGeneration"], "text_config": text}
+    weights = {}
+    for name, value in llama_tensors(LLAMA).items():
+        wrapped = name.replace("model.", "model.language_model.", 1)
+        weights[f"language_model.{name}" if old else wrapped] = value
+    front = "" if old else "model."
+    weights[front + "vision_tower.layers.0.w.weight"] = np.ones((2, 2), np.float32)
+    weights[front + "multi_modal_projector.linear.weight"] = np.ones((2, 2), np.float32)
+    done = convert(write_model(tmp_path / "m", config, weights), tmp_path / "o.gguf", "f32")
+    plain = convert(write_model(tmp_path / "p"), tmp_path / "p.gguf", "f32")
+    assert done.architecture == "mistral3"
+    assert done.notes == ("2 tensors of image or audio parts were left out",)
+    ours, theirs = read(done.path)[1], read(plain.path)[1]
+    assert list(ours) == list(theirs)
+    assert all(np.array_equal(ours[name].data, theirs[name].data) for name in ours)
+
+
 @pytest.mark.parametrize(
     ("value", "kind", "error"),
     [(7e4, "f16", FormatError), (7e4, "bf16", None), (7e4, "q8_0", None),

@@ -16,7 +16,7 @@ import numpy as np
 from gristmill.errors import FormatError, ResourceError, TokenizerError
 from gristmill.tokenizer.vocabulary import ESCAPED_SPACE, TokenType
 
-from .files import load_json, load_optional
+from .files import load_optional
 
 ADDED_SCORE = -1000.0
 UNUSED_SCORE = -10000.0
@@ -98,21 +98,26 @@ def looks_special(text: str) -> bool:
     return ends or text in _SPECIAL_TEXTS
 
 
-def added_tokens(folder: Path) -> dict[int, tuple[str, bool]]:
-    """Texts and whether they are special, by id, of all files that may name added tokens."""
+def added_tokens(folder: Path, fast: dict[str, Any]) -> dict[int, tuple[str, bool]]:
+    """Texts and whether they are special, by id, of all files that may name added tokens.
+
+    Args:
+        folder: Of the model.
+        fast: Its tokenizer.json, or empty.
+    """
     found: dict[int, tuple[str, bool]] = {}
     plain = load_optional(folder / "added_tokens.json")
     entries: list[tuple[Any, Any]] = [(i, {"content": text}) for text, i in plain.items()]
     decoder = load_optional(folder / "tokenizer_config.json").get("added_tokens_decoder")
     entries += list(decoder.items()) if isinstance(decoder, dict) else []
-    listed = load_optional(folder / "tokenizer.json").get("added_tokens")
+    listed = fast.get("added_tokens")
     for entry in listed if isinstance(listed, list) else []:
         if isinstance(entry, dict):
             entries.append((entry.get("id"), entry))
     for token, entry in entries:
         try:
             number = int(token)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = -1
         text = entry.get("content") if isinstance(entry, dict) else None
         if not 0 <= number < 1 << 24 or not isinstance(text, str) or not text:
@@ -138,10 +143,11 @@ def read_vocabulary(folder: Path, rows: int, pre: str | None = None) -> Vocabula
     from . import bpe_vocabulary, sentencepiece_vocabulary
 
     model, fast = folder / "tokenizer.model", folder / "tokenizer.json"
+    data = load_optional(fast)
     if model.is_file() and sentencepiece_vocabulary.is_model(model):
         vocab = sentencepiece_vocabulary.from_model(model)
-    elif fast.is_file():
-        vocab = bpe_vocabulary.from_json(load_json(fast), str(fast), pre)
+    elif data:
+        vocab = bpe_vocabulary.from_json(data, str(fast), pre)
     elif model.is_file():
         raise TokenizerError(f"[{model}] The file is no SentencePiece model.")
     else:
@@ -149,7 +155,7 @@ def read_vocabulary(folder: Path, rows: int, pre: str | None = None) -> Vocabula
             f"[{folder}] A model needs its tokenizer. Got neither tokenizer.json nor "
             "tokenizer.model."
         )
-    for token, (text, special) in sorted(added_tokens(folder).items()):
+    for token, (text, special) in sorted(added_tokens(folder, data).items()):
         vocab.put(token, text, special)
     vocab.fit(rows)
     return vocab

@@ -232,6 +232,9 @@ BAD_CONFIGS = {
     "yarn": (LLAMA | {"rope_scaling": {"type": "yarn"}}, FormatError, "'factor'"),
     "more layers": (LLAMA | {"num_hidden_layers": 3}, ShapeError, r"blk\.2"),
     "fewer layers": (LLAMA | {"num_hidden_layers": 1}, ShapeError, r"blk\.1"),
+    "absurd layers": (LLAMA | {"num_hidden_layers": 1 << 31}, FormatError, "at most"),
+    "absurd heads": (LLAMA | {"head_dim": 1 << 31}, FormatError, "at most"),
+    "absurd rope": (LLAMA | {"partial_rotary_factor": 1e30}, FormatError, "at most 1"),
     "odd heads": (LLAMA | {"num_attention_heads": 5}, ShapeError, "heads of 12"),
 }
 

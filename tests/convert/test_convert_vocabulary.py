@@ -140,8 +140,11 @@ def test_added_tokens_their_types_and_gaps(tmp_path: Path) -> None:
     ]
     names = [TokenType(kind).name for kind in vocab.types[512:518]]
     assert names == ["UNUSED", "UNUSED", "CONTROL", "USER_DEFINED", "CONTROL", "UNUSED"]
+    data["added_tokens"].append(added(1 << 60, "<far>", special=True))  # takes no memory
+    write_json(tmp_path / "tokenizer.json", data)
     short = read_vocabulary(tmp_path, 516)
     assert len(short.tokens) == len(short.types) == 516
+    assert short.notes[0].startswith("2 tokens have no row")
     assert "'[gMASK]'" in short.notes[0]
 
 

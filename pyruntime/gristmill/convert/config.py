@@ -16,6 +16,8 @@ from gristmill.errors import FormatError
 
 from .files import load_json
 
+MAX_LAYERS = 1 << 14
+MAX_HEAD_DIM = 1 << 16
 MOST = 3e38  # the keys of a file are F32
 _TEXT_PARTS = ("text_config", "llm_config", "language_config")
 
@@ -95,12 +97,18 @@ class Config:
         return float(value)
 
     @property
+    def layers(self) -> int:
+        """Layers; each takes memory before its tensors are looked for."""
+        return self._at_most(MAX_LAYERS, "num_hidden_layers", self.count("num_hidden_layers"))
+
+    @property
     def head_dim(self) -> int:
         """Values of a head: stated, or the width over the heads."""
         heads = self.count("num_attention_heads")
         if heads == 0:
             raise self._wrong(("num_attention_heads",), "at least 1", heads)
-        return self.count("head_dim", default=self.count("hidden_size") // heads)
+        stated = self.count("head_dim", default=self.count("hidden_size") // heads)
+        return self._at_most(MAX_HEAD_DIM, "head_dim", stated)
 
     @property
     def kv_heads(self) -> int:
@@ -112,10 +120,9 @@ class Config:
         types = self.raw("layer_types")
         if types is None:
             return ()
-        layers = self.count("num_hidden_layers")
-        if not isinstance(types, list) or len(types) < layers:
-            raise self._wrong(("layer_types",), f"a list of {layers} names", types)
-        return tuple(map(str, types[:layers]))
+        if not isinstance(types, list) or len(types) < self.layers:
+            raise self._wrong(("layer_types",), f"a list of {self.layers} names", types)
+        return tuple(map(str, types[: self.layers]))
 
     def rope(self, layer_type: str = "full_attention") -> dict[str, Any]:
         """The RoPE parameters of layers of a type: rope_theta, rope_type and its factors."""
@@ -132,6 +139,11 @@ class Config:
             old[key] = self.raw(key)
         old = {key: value for key, value in old.items() if value is not None}
         return old | {key: value for key, value in found.items() if value is not None}
+
+    def _at_most(self, most: int, name: str, value: int) -> int:
+        if value > most:
+            raise self._wrong((name,), f"at most {most}", value)
+        return value
 
     def _default(self, names: tuple[str, ...], default: Any) -> Any:
         if default is None:

@@ -136,7 +136,7 @@ DENSE = table(
     {
         "context_length": count("max_position_embeddings"),
         "embedding_length": count("hidden_size"),
-        "block_count": count("num_hidden_layers"),
+        "block_count": lambda config: config.layers,
         "feed_forward_length": count("intermediate_size"),
         "attention.head_count": count("num_attention_heads"),
         "attention.head_count_kv": lambda config: config.kv_heads,
@@ -198,7 +198,7 @@ def layer_windows(config: Config) -> dict[str, object]:
     """Windows of Qwen, if they are switched on: on the layers from max_window_layers."""
     if not config.flag("use_sliding_window", False):
         return {}
-    layers = config.count("num_hidden_layers")
+    layers = config.layers
     first = config.count("max_window_layers", default=0)
     stated = [kind == "sliding_attention" for kind in config.layer_types()]
     pattern = stated or [i >= first for i in range(layers)]
@@ -220,7 +220,7 @@ def fused_window(config: Config) -> dict[str, int]:
 
 def _every_fourth_without_rope(config: Config) -> bool:
     stated = config.raw("no_rope_layers")
-    layers = config.count("num_hidden_layers")
+    layers = config.layers
     usual = [int((i + 1) % 4 != 0) for i in range(layers)]
     return stated is None or stated == usual
 

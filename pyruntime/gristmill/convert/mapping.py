@@ -177,7 +177,7 @@ def _output(
 
 def _require_layers(scheme: Scheme, config: Config, found: Iterable[str]) -> None:
     """Raises ShapeError where a layer lacks what another has, or is one too many."""
-    layers = config.count("num_hidden_layers")
+    layers = config.layers
     names = set(found)
     kinds = {name.split(".", 2)[2] for name in names if name.startswith("blk.")}
     expected = {f"blk.{i}.{kind}" for i in range(layers) for kind in kinds}

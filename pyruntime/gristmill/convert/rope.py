@@ -30,7 +30,12 @@ _PLAIN = ("default", "none")
 def rotated(config: Config, share: float = 1.0) -> int:
     """Values of a head that are rotated; `share` where config.json says nothing."""
     stated = config.rope().get("partial_rotary_factor", share)
-    return int(config.head_dim * config.number("partial_rotary_factor", stated))
+    part = config.number("partial_rotary_factor", stated)
+    if not 0 < part <= 1:
+        raise FormatError(
+            f"[{config.where}] partial_rotary_factor must be above 0 and at most 1. Got {part:g}."
+        )
+    return int(config.head_dim * part)
 
 
 def rope_real(name: str) -> Callable[[Config], float | None]:

@@ -102,7 +102,7 @@ def sliding(period: int, always: bool = False) -> Keys:
         if window is None:
             return {}
         keys: dict[str, Any] = {"attention.sliding_window": config.count("sliding_window")}
-        layers = config.count("num_hidden_layers")
+        layers = config.layers
         step = config.count("sliding_window_pattern", "_sliding_window_pattern", default=period)
         usual = [(i + 1) % period != 0 for i in range(layers)]
         stated = [kind == "sliding_attention" for kind in config.layer_types()]

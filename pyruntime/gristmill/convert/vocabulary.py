@@ -55,8 +55,7 @@ class Vocabulary:
         return keys | {"token_type": np.array(self.types, dtype=np.int32)} | self.extra
 
     def put(self, token: int, text: str, special: bool) -> None:
-        """Sets an added token; gaps before it are filled with unused ones."""
-        self.fill(token + 1)
+        """Sets an added token."""
         same = self.tokens[token] == text
         if special or looks_special(text):
             kept = same and self.types[token] in (TokenType.UNKNOWN, TokenType.CONTROL)
@@ -70,26 +69,16 @@ class Vocabulary:
         if self.scores is not None:
             self.scores[token] = ADDED_SCORE
 
-    def fill(self, count: int) -> None:
-        """Appends unused tokens up to `count`."""
-        for token in range(len(self.tokens), count):
+    def fit(self, rows: int) -> None:
+        """One token per row of the embedding table: the rest goes, gaps are unused tokens."""
+        for token in range(len(self.tokens), rows):
             self.tokens.append(f"[PAD{token}]")
             self.types.append(TokenType.UNUSED)
             if self.scores is not None:
                 self.scores.append(UNUSED_SCORE)
-
-    def fit(self, rows: int) -> None:
-        """One token per row of the embedding table."""
-        if len(self.tokens) > rows:
-            lost = len(self.tokens) - rows
-            self.notes.append(
-                f"{lost} tokens have no row in the embedding table and were left out, "
-                f"the first is {self.tokens[rows]!r}"
-            )
-            del self.tokens[rows:], self.types[rows:]
-            if self.scores is not None:
-                del self.scores[rows:]
-        self.fill(rows)
+        del self.tokens[rows:], self.types[rows:]
+        if self.scores is not None:
+            del self.scores[rows:]
 
 
 def looks_special(text: str) -> bool:
@@ -120,7 +109,7 @@ def added_tokens(folder: Path, fast: dict[str, Any]) -> dict[int, tuple[str, boo
         except (TypeError, ValueError, OverflowError):
             number = -1
         text = entry.get("content") if isinstance(entry, dict) else None
-        if not 0 <= number < 1 << 24 or not isinstance(text, str) or not text:
+        if number < 0 or not isinstance(text, str) or not text:
             raise FormatError(
                 f"[{folder}] Added tokens need an id and a text. Got {token!r:.40}: {entry!r:.80}."
             )
@@ -155,7 +144,16 @@ def read_vocabulary(folder: Path, rows: int, pre: str | None = None) -> Vocabula
             f"[{folder}] A model needs its tokenizer. Got neither tokenizer.json nor "
             "tokenizer.model."
         )
-    for token, (text, special) in sorted(added_tokens(folder, data).items()):
-        vocab.put(token, text, special)
+    added = added_tokens(folder, data)
+    texts = dict(enumerate(vocab.tokens)) | {token: text for token, (text, _) in added.items()}
+    lost = sorted(token for token in texts if token >= rows)
+    if lost:
+        vocab.notes.append(
+            f"{len(lost)} tokens have no row in the embedding table and were left out, "
+            f"the first is {texts[lost[0]]!r:.80}"
+        )
     vocab.fit(rows)
+    for token, (text, special) in added.items():
+        if token < rows:
+            vocab.put(token, text, special)
     return vocab

@@ -167,26 +167,26 @@ def random_weights(
     return weights
 
 
-def tiny_model(name: str) -> Any:
-    """The model of a case with random weights."""
+def tiny_model(name: str, folder: Path) -> Any:
+    """The model of a case, loaded from a checkpoint with random weights that `folder` gets."""
     import torch
     import transformers
 
     case = CASES[name]
-    model = getattr(transformers, case.model)(case.config()).float().eval()
-    shapes = {key: tuple(weight.shape) for key, weight in model.named_parameters()}
-    tied = model.config.tie_word_embeddings
-    weights = random_weights(shapes, tied=tied, gemma=case.architecture.startswith("gemma"))
-    with torch.no_grad():
-        for key, weight in model.named_parameters():
-            weight.copy_(torch.from_numpy(weights[key]))
-    return model
+    cls = getattr(transformers, case.model)
+    cls(case.config()).save_pretrained(folder)
+    config = (folder / "config.json").read_text(encoding="utf-8")
+    save_checkpoint(folder, config, weights_of(name, config, stored_shapes(folder)))
+    return cls.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
 
 
-def convert_tiny(model: Any, folder: Path, kind: str = "f32") -> Path:
-    """Saves the model as transformers does, and converts that."""
-    model.save_pretrained(folder)
-    return convert_folder(folder, kind)
+def weights_of(
+    name: str, config: str, shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, NDArray[np.float32]]:
+    """The weights of a case."""
+    tied = json.loads(config).get("tie_word_embeddings", False)
+    gemma = CASES[name].architecture.startswith("gemma")
+    return random_weights(shapes, tied=tied, gemma=gemma)
 
 
 def convert_folder(folder: Path, kind: str = "f32") -> Path:
@@ -199,6 +199,14 @@ def convert_folder(folder: Path, kind: str = "f32") -> Path:
     out = folder / f"{kind}.gguf"
     convert(folder, out, kind, pre="gpt-2")
     return out
+
+
+def stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes in model.safetensors."""
+    data = (folder / "model.safetensors").read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    return {n: tuple(header[n]["shape"]) for n in sorted(header) if n != "__metadata__"}
 
 
 def save_checkpoint(folder: Path, config: str, weights: Mapping[str, NDArray[np.float32]]) -> None:

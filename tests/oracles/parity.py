@@ -10,7 +10,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from hf_tiny import CASES, COUNT, VOCAB, convert_tiny, tiny_model
+from hf_tiny import CASES, COUNT, VOCAB, convert_folder, tiny_model
 from numpy.typing import NDArray
 from tiny_models import kl_divergence
 
@@ -84,10 +84,9 @@ def _continued(logits: Any, tokens: list[int]) -> list[int]:
 
 def measure(name: str, folder: Path) -> Parity:
     """Converts a case into `folder` and compares."""
-    case, model = CASES[name], tiny_model(name)
+    case, model = CASES[name], tiny_model(name, folder)
     exact, blocks = (
-        gristmill.Model.load(convert_tiny(model, folder, kind), threads=1)
-        for kind in ("f32", "q8_0")
+        gristmill.Model.load(convert_folder(folder, kind), threads=1) for kind in ("f32", "q8_0")
     )
     theirs, rounded = (hf_logits(model, TOKENS, f16_cache=f16) for f16 in (False, True))
     ours, single = (our_logits(exact, case.context, TOKENS, step) for step in (COUNT, 1))

@@ -20,7 +20,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
-from hf_tiny import CASES, tiny_model  # noqa: E402
+from hf_tiny import CASES, stored_shapes, tiny_model  # noqa: E402
 from parity import TOKENS, hf_logits  # noqa: E402
 
 TARGET = ROOT / "tests/data/goldens/parity.npz"
@@ -31,14 +31,13 @@ def main() -> None:
     """Writes the file."""
     arrays = {}
     for name in CASES:
-        model = tiny_model(name)
-        with tempfile.TemporaryDirectory() as folder:
-            model.config.save_pretrained(folder)
-            config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
-        config["architectures"] = [type(model).__name__]
-        shapes = {key: tuple(weight.shape) for key, weight in model.named_parameters()}
-        arrays[f"{name}.config"] = np.array(json.dumps(config))
-        arrays[f"{name}.shapes"] = np.array(json.dumps(shapes))
+        with tempfile.TemporaryDirectory() as path:
+            folder = Path(path)
+            model = tiny_model(name, folder)
+            config = (folder / "config.json").read_text(encoding="utf-8")
+            shapes = json.dumps(stored_shapes(folder))
+        arrays[f"{name}.config"] = np.array(config)
+        arrays[f"{name}.shapes"] = np.array(shapes)
         arrays[f"{name}.logits"] = hf_logits(model, TOKENS, f16_cache=True)[POSITIONS]
     arrays["positions"] = np.array(POSITIONS)
     np.savez_compressed(TARGET, **arrays)

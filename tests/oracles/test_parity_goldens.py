@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hf_tiny import CASES, COUNT, convert_folder, random_weights, save_checkpoint
+from hf_tiny import CASES, COUNT, convert_folder, save_checkpoint, weights_of
 from parity import TOKENS, our_logits
 from tiny_models import TOLERANCE_F16_CACHE
 
@@ -23,9 +23,7 @@ def _write(name: str, data_dir: Path, folder: Path, kind: str = "f32") -> Path:
     with np.load(data_dir / "goldens/parity.npz") as goldens:
         config, shapes = (str(goldens[f"{name}.{part}"]) for part in ("config", "shapes"))
     sizes = {key: tuple(shape) for key, shape in json.loads(shapes).items()}
-    tied = json.loads(config).get("tie_word_embeddings", False)
-    gemma = CASES[name].architecture.startswith("gemma")
-    save_checkpoint(folder, config, random_weights(sizes, tied=tied, gemma=gemma))
+    save_checkpoint(folder, config, weights_of(name, config, sizes))
     return convert_folder(folder, kind)
 
 

@@ -23,7 +23,7 @@ size_t RopeTable::bytes_for(const RopeSpec& spec, size_t context) {
 }
 
 RopeTable::RopeTable(const RopeSpec& spec, const float* factors, size_t context)
-    : table_(context * spec.n_rot * sizeof(float), "a rope table") {
+    : table_(bytes_for(spec, context), "a rope table") {
   const size_t pairs = spec.n_rot / 2;
   const double log_base = portable_log(spec.freq_base);
   std::vector<double> frequency(pairs);
@@ -47,11 +47,10 @@ RopeTable::RopeTable(const RopeSpec& spec, const float* factors, size_t context)
     }
   }
   if (spec.query_slope == 0) return;
-  query_ = AlignedBuffer(context * sizeof(float), "the scales of queries");
-  auto* scales = reinterpret_cast<float*>(query_.data());
+  query_scales_ = out;
   for (size_t position = 0; position < context; ++position) {
     const auto level = static_cast<double>(1 + position / spec.query_length);
-    scales[position] = static_cast<float>(1.0 + spec.query_slope * portable_log(level));
+    *out++ = static_cast<float>(1.0 + spec.query_slope * portable_log(level));
   }
 }
 

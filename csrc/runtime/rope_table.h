@@ -23,13 +23,12 @@ class RopeTable {
   // [context, n_rot]: cos of pair i at 2 i, sin at 2 i + 1.
   const float* cos_sin() const noexcept { return reinterpret_cast<const float*>(table_.data()); }
   // [context], or null: what queries are multiplied by.
-  const float* query_scales() const noexcept {
-    return query_.size() == 0 ? nullptr : reinterpret_cast<const float*>(query_.data());
-  }
-  size_t bytes() const noexcept { return table_.size() + query_.size(); }
+  const float* query_scales() const noexcept { return query_scales_; }
+  size_t bytes() const noexcept { return table_.size(); }
 
  private:
-  AlignedBuffer table_, query_;
+  AlignedBuffer table_;
+  const float* query_scales_ = nullptr;  // behind the rows
 };
 
 // The factors that a session of `context` positions takes.

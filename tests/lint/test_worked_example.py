@@ -7,7 +7,7 @@ import re
 
 from lint_sources import ROOT
 
-BLOCK = re.compile(r"^```python (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(?:python|text) (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def test_shown_code_is_in_the_files() -> None:

@@ -65,7 +65,9 @@ bool plain_tokens(const py::object& object, std::vector<int32_t>* tokens) {
   return true;
 }
 
-// A sequence or array of integers; what is not plain goes through NumPy and is range-checked.
+}  // namespace
+
+// What is not plain goes through NumPy and is range-checked.
 std::vector<int32_t> to_tokens(const py::object& object) {
   if (std::vector<int32_t> plain; plain_tokens(object, &plain)) return plain;
   const auto array = py::array::ensure(object);
@@ -96,6 +98,8 @@ std::vector<int32_t> to_tokens(const py::object& object) {
   return tokens;
 }
 
+namespace {
+
 void forward(Session& session, const py::object& object) {
   const std::vector<int32_t> tokens = to_tokens(object);
   const py::gil_scoped_release release;
@@ -111,21 +115,6 @@ py::array_t<float> logits(const py::object& self) {
                           session.logits(), self);
   py::detail::array_proxy(view.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
   return view;
-}
-
-py::tuple candidates(Session& session, int64_t n) {
-  if (n < 0) {
-    throw ContextError("[candidates] The number of candidates is at least 0. Got " +
-                       std::to_string(n) + ".");
-  }
-  Candidates best;
-  {
-    const py::gil_scoped_release release;
-    best = session.candidates(static_cast<size_t>(n));
-  }
-  const auto count = static_cast<py::ssize_t>(best.ids.size());
-  return py::make_tuple(py::array_t<int32_t>(count, best.ids.data()),
-                        py::array_t<float>(count, best.logits.data()), best.logsumexp);
 }
 
 KvType kv_type(const std::string& name) {
@@ -186,8 +175,9 @@ void bind_model(py::module_& module) {
 }
 
 void bind_session(py::module_& module) {
-  py::class_<Session, std::shared_ptr<Session>>(
-      module, "Session", "A KV cache and the buffers of one sequence. forward releases the GIL.")
+  py::class_<Session, std::shared_ptr<Session>> session(
+      module, "Session", "A KV cache and the buffers of one sequence. forward releases the GIL.");
+  session
       .def(py::init(&open_session), py::arg("model"), py::arg("context"),
            py::arg("max_batch") = 512, py::arg("all_logits") = false, py::arg("kv") = "f16")
       .def_property_readonly("position", &Session::position)
@@ -209,8 +199,8 @@ void bind_session(py::module_& module) {
             session.truncate(static_cast<size_t>(position));
           },
           py::arg("position"))
-      .def("logits", &logits)
-      .def("candidates", &candidates, py::arg("n"));
+      .def("logits", &logits);
+  bind_candidates(session);
 }
 
 }  // namespace

@@ -5,7 +5,9 @@
 
 #include <pybind11/pybind11.h>
 
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "runtime/session.h"
 
@@ -20,6 +22,11 @@ void bind_machine(pybind11::module_& module);      // ISA levels, threads, measu
 void bind_memory(pybind11::module_& module);       // MemoryPlan, the panel cache
 void bind_runtime(pybind11::module_& module);      // Model, Session
 
+// The methods of Session that sampling uses.
+void bind_candidates(pybind11::class_<Session, std::shared_ptr<Session>>& session);
+
+// Token ids of a sequence or array of integers. Throws ContextError.
+std::vector<int32_t> to_tokens(const pybind11::object& object);
 // A path as Python has it.
 pybind11::object to_path(const std::string& path);
 // Negative numbers become 0, which the session refuses by name.

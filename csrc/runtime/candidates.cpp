@@ -6,7 +6,9 @@
 #include "runtime/candidates.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <cmath>
 #include <functional>
 #include <limits>
 
@@ -71,6 +73,113 @@ std::vector<Entry> entries_from(const LogitRow& row, float bound) {
   return entries;
 }
 
+// The best n of the entries, in order.
+void sort_best(std::vector<Entry>* entries, size_t n) {
+  const auto end = entries->begin() + static_cast<ptrdiff_t>(n);
+  if (entries->size() > n) std::nth_element(entries->begin(), end - 1, entries->end(), better);
+  std::sort(entries->begin(), end, better);
+  entries->resize(n);
+}
+
+// The maximum of a block without its edited tokens. NaN is below everything.
+float best_of_block(const LogitRow& row, size_t block, std::span<const LogitEdit> edits) {
+  constexpr size_t kLanes = 8;  // independent maxima: one chain would wait for itself
+  std::array<float, kLogitBlock> values;
+  const size_t first = block * kLogitBlock, count = std::min(row.V - first, kLogitBlock);
+  values.fill(kLowest);
+  std::copy_n(row.logits + first, count, values.begin());
+  for (const LogitEdit& edit : edits) values[static_cast<size_t>(edit.id) - first] = kLowest;
+  std::array<float, kLanes> best;
+  best.fill(kLowest);
+  for (size_t i = 0; i < kLogitBlock; i += kLanes)
+    for (size_t lane = 0; lane < kLanes; ++lane)
+      best[lane] = values[i + lane] > best[lane] ? values[i + lane] : best[lane];
+  return *std::max_element(best.begin(), best.end());
+}
+
+// The maxima of all blocks without the edited tokens.
+std::vector<float> best_without(const LogitRow& row, std::span<const LogitEdit> edits) {
+  std::vector<float> best(row.best, row.best + logit_blocks(row.V));
+  for (size_t i = 0; i < edits.size();) {
+    const size_t block = static_cast<size_t>(edits[i].id) / kLogitBlock, begin = i;
+    while (i < edits.size() && static_cast<size_t>(edits[i].id) / kLogitBlock == block) ++i;
+    best[block] = best_of_block(row, block, edits.subspan(begin, i - begin));
+  }
+  return best;
+}
+
+bool is_edited(std::span<const LogitEdit> edits, int32_t id) {
+  const auto at = std::lower_bound(edits.begin(), edits.end(), id,
+                                   [](const LogitEdit& edit, int32_t x) { return edit.id < x; });
+  return at != edits.end() && at->id == id;
+}
+
+// The best n of the tokens that are not edited, or all of them if they are fewer.
+std::vector<Entry> best_unedited(const LogitRow& row, size_t n, std::span<const LogitEdit> edits) {
+  n = std::min(n, row.V - edits.size());
+  if (n == 0) return {};
+  const std::vector<float> best = best_without(row, edits);
+  const LogitRow rest{row.logits, row.V, best.data(), nullptr};
+  std::vector<Entry> entries = entries_from(rest, lower_bound_of_nth(rest, n));
+  std::erase_if(entries, [&](const Entry& entry) { return is_edited(edits, entry.id); });
+  sort_best(&entries, n);
+  return entries;
+}
+
+// 0 for NaN, too.
+double exp_or_zero(double x) noexcept { return x >= -700 ? portable_exp(x) : 0.0; }
+
+double log_sum_exp(const std::vector<double>& logits) noexcept {
+  double top = kLowest, sum = 0;
+  for (const double x : logits) top = x > top ? x : top;
+  if (!std::isfinite(top)) return top;
+  for (const double x : logits) sum += exp_or_zero(x - top);
+  return top + portable_log(sum);
+}
+
+// The mass of the edited tokens is subtracted and added again, unless they hold so much of it that
+// digits would cancel: then it is summed over the row.
+double edited_log_sum_exp(const LogitRow& row, std::span<const LogitEdit> edits, double mass) {
+  std::vector<double> logits;
+  double left = 1.0;
+  for (const LogitEdit& edit : edits) {
+    left -= exp_or_zero(static_cast<double>(row.logits[edit.id]) - mass);
+    logits.push_back(edit.logit);
+  }
+  if (left > 0.1) {  // loses one digit of sixteen at most
+    logits.push_back(mass + portable_log(left));
+  } else {
+    logits.assign(row.logits, row.logits + row.V);
+    for (const LogitEdit& edit : edits) logits[static_cast<size_t>(edit.id)] = edit.logit;
+  }
+  return log_sum_exp(logits);
+}
+
+// Of the finite logits: what is banned is no part of the distribution.
+double deviation(const LogitRow& row, std::span<const LogitEdit> edits) {
+  std::vector<float> rest(row.logits, row.logits + row.V);
+  std::vector<double> edited;
+  for (const LogitEdit& edit : edits) {
+    rest[static_cast<size_t>(edit.id)] = kLowest;
+    edited.push_back(edit.logit);
+  }
+  double sum = 0, squares = 0, count = 0;
+  const auto add = [&](double x, double mean) {
+    if (!std::isfinite(x)) return;
+    sum += x - mean;
+    squares += (x - mean) * (x - mean);
+    count += 1;
+  };
+  double mean = 0;
+  for (int pass = 0; pass < 2; ++pass) {  // the squares around zero would cancel
+    if (count > 0) mean = sum / count;
+    sum = squares = count = 0;
+    for (const float x : rest) add(static_cast<double>(x), mean);
+    for (const double x : edited) add(x, mean);
+  }
+  return count > 0 ? std::sqrt(squares / count) : 0.0;
+}
+
 }  // namespace
 
 Candidates best_candidates(const KernelTable& kernels, const LogitRow& row, size_t n) {
@@ -80,16 +189,69 @@ Candidates best_candidates(const KernelTable& kernels, const LogitRow& row, size
   if (n == 0) return out;
 
   std::vector<Entry> entries = entries_from(row, lower_bound_of_nth(row, n));
-  const auto end = entries.begin() + static_cast<ptrdiff_t>(n);
-  if (entries.size() > n) std::nth_element(entries.begin(), end - 1, entries.end(), better);
-  std::sort(entries.begin(), end, better);
+  sort_best(&entries, n);
   out.ids.reserve(n);
   out.logits.reserve(n);
-  for (auto entry = entries.begin(); entry != end; ++entry) {
-    out.ids.push_back(entry->id);
-    out.logits.push_back(row.logits[entry->id]);
+  for (const Entry& entry : entries) {
+    out.ids.push_back(entry.id);
+    out.logits.push_back(row.logits[entry.id]);
   }
   return out;
+}
+
+EditedCandidates best_edited_candidates(const KernelTable& kernels, const LogitRow& row, size_t n,
+                                        std::span<const LogitEdit> edits, RowSums sums) {
+  EditedCandidates out;
+  n = std::min(n, row.V);
+  out.logsumexp = log_sum_exp(kernels, row);
+  out.edited_logsumexp = std::numeric_limits<double>::quiet_NaN();
+  out.deviation = sums.deviation ? deviation(row, edits) : std::numeric_limits<double>::quiet_NaN();
+  if (sums.mass && std::isfinite(out.logsumexp))
+    out.edited_logsumexp = edited_log_sum_exp(row, edits, out.logsumexp);
+
+  std::vector<LogitEdit> edited(edits.begin(), edits.end());
+  std::stable_sort(edited.begin(), edited.end(),
+                   [](const LogitEdit& a, const LogitEdit& b) { return a.logit > b.logit; });
+  const std::vector<Entry> rest = best_unedited(row, n, edits);
+  out.ids.reserve(n);
+  out.logits.reserve(n);
+  out.raw.reserve(n);
+  size_t e = 0;  // the two sorted lists are merged
+  size_t r = 0;
+  while (out.ids.size() < n) {
+    const int32_t id = r < rest.size() ? rest[r].id : -1;
+    const double logit = id < 0 ? kLowest : static_cast<double>(row.logits[id]);
+    const bool take =
+        e < edited.size() && (id < 0 || edited[e].logit > logit || std::isnan(logit) ||
+                              (edited[e].logit == logit && edited[e].id < id));
+    out.ids.push_back(take ? edited[e].id : id);
+    out.logits.push_back(take ? edited[e].logit : logit);
+    out.raw.push_back(row.logits[out.ids.back()]);
+    ++(take ? e : r);
+  }
+  return out;
+}
+
+LogitRow MaskedRow::apply(const KernelTable& kernels, const LogitRow& row,
+                          std::span<const uint32_t> mask) {
+  constexpr size_t kBits = 32;
+  logits_.assign(row.V, kLowest);
+  best_.resize(logit_blocks(row.V));
+  sum_.resize(logit_blocks(row.V));
+  for (size_t first = 0; first < row.V; first += kBits) {
+    const size_t count = std::min(kBits, row.V - first);
+    uint32_t word = mask[first / kBits];
+    if (word == ~uint32_t{0}) {
+      std::copy_n(row.logits + first, count, logits_.begin() + static_cast<ptrdiff_t>(first));
+      continue;
+    }
+    for (; word != 0; word &= word - 1) {
+      const auto bit = static_cast<size_t>(std::countr_zero(word));
+      if (bit < count) logits_[first + bit] = row.logits[first + bit];
+    }
+  }
+  kernels.logit_blocks(logits_.data(), row.V, best_.data(), sum_.data());
+  return {logits_.data(), row.V, best_.data(), sum_.data()};
 }
 
 }  // namespace gm

@@ -15,6 +15,18 @@ constexpr size_t kMaxContext = size_t{1} << 24;  // where rope angles stay exact
 
 std::string text(uint64_t value) { return std::to_string(value); }
 
+void check_ids(std::span<const LogitEdit> edits, size_t V) {
+  int64_t last = -1;
+  for (const LogitEdit& edit : edits) {
+    if (edit.id <= last || static_cast<uint64_t>(edit.id) >= V) {
+      throw ContextError("[candidates] Ids of edits are ascending and at most " + text(V - 1) +
+                         ". Got " + std::to_string(edit.id) + " after " + std::to_string(last) +
+                         ".");
+    }
+    last = edit.id;
+  }
+}
+
 }  // namespace
 
 SessionOptions checked_options(SessionOptions options) {
@@ -95,6 +107,34 @@ Candidates Session::candidates(size_t n) {
     throw ContextError("[candidates] There are logits after the first forward. Got none yet.");
   }
   return best_candidates(model_->kernels(), executor_.last_row(), n);
+}
+
+EditedCandidates Session::candidates(size_t n, const LogitChanges& changes,
+                                     const std::span<const uint32_t>* mask, RowSums sums) {
+  const std::lock_guard lock(mutex_);
+  if (logits_rows_ == 0) {
+    throw ContextError("[candidates] There are logits after the first forward. Got none yet.");
+  }
+  const KernelTable& kernels = model_->kernels();
+  LogitRow row = executor_.last_row();
+  check_ids(changes.bias, row.V);
+  check_ids(changes.less, row.V);
+  for (const int32_t token : changes.recent) {
+    if (token >= 0 && static_cast<size_t>(token) < row.V) continue;
+    throw ContextError("[candidates] Tokens are 0 to " + text(row.V - 1) + ". Got " +
+                       std::to_string(token) + ".");
+  }
+  if (mask == nullptr)
+    return best_edited_candidates(kernels, row, n, logit_edits(row, changes), sums);
+  if (mask->size() != (row.V + 31) / 32) {
+    throw ContextError("[candidates] A mask has a bit per token, " + text((row.V + 31) / 32) +
+                       " words of 32. Got " + text(mask->size()) + ".");
+  }
+  const double mass = best_candidates(kernels, row, 0).logsumexp;
+  row = masked_.apply(kernels, row, *mask);
+  EditedCandidates best = best_edited_candidates(kernels, row, n, logit_edits(row, changes), sums);
+  best.logsumexp = mass;
+  return best;
 }
 
 }  // namespace gm

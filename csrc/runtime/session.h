@@ -11,6 +11,7 @@
 #include "runtime/candidates.h"
 #include "runtime/executor.h"
 #include "runtime/kv_cache.h"
+#include "runtime/logit_edits.h"
 #include "runtime/model.h"
 
 namespace gm {
@@ -42,6 +43,11 @@ class Session {
   void truncate(size_t position);
   // The best n of the last row. Throws ContextError before the first forward.
   Candidates candidates(size_t n);
+  // The same after `changes`, among the tokens of `mask` [ceil(V / 32)] (see MaskedRow) if it is
+  // not null; the logsumexp as computed is of all tokens. Throws ContextError for a token outside
+  // the vocabulary, ids out of order and a mask of another size.
+  EditedCandidates candidates(size_t n, const LogitChanges& changes,
+                              const std::span<const uint32_t>* mask, RowSums sums);
 
   size_t position() const noexcept { return position_; }
   size_t context() const noexcept { return options_.context; }
@@ -65,6 +71,7 @@ class Session {
   std::shared_ptr<const RopeTables> ropes_;
   KvCache cache_;
   Executor executor_;
+  MaskedRow masked_;
   std::mutex mutex_;
   size_t position_ = 0;
   size_t logits_rows_ = 0;

@@ -171,3 +171,24 @@ class Session:
     def logits(self) -> NDArray[np.float32]: ...  # [rows, V], a read-only view valid until forward
     # Best n of the last row, logits descending (ties: lower id first), and logsumexp of the row.
     def candidates(self, n: int) -> tuple[NDArray[np.int32], NDArray[np.float32], float]: ...
+    # The same of edited logits: `bias` is added (ids ascending, numbers), `recent` tokens are
+    # penalised (divided or multiplied by repeat; less count * frequency and presence), `less` is
+    # subtracted. Only tokens whose bit in `mask` [ceil(V / 32)] u32 is set, if there is one.
+    # Returns ids [n], edited logits [n] descending, logits as computed [n], and of the edited row
+    # the logsumexp and the standard deviation (NaN unless asked for; what is -inf does not count),
+    # and the logsumexp of the row as computed. Raises ContextError.
+    def edited_candidates(
+        self,
+        n: int,
+        recent: Sequence[int] | NDArray[np.int32] = (),
+        repeat: float = 1.0,
+        frequency: float = 0.0,
+        presence: float = 0.0,
+        bias: tuple[NDArray[np.int32], NDArray[np.float64]] | None = None,
+        less: tuple[NDArray[np.int32], NDArray[np.float64]] | None = None,
+        mask: NDArray[np.uint32] | None = None,
+        mass: bool = False,
+        deviation: bool = False,
+    ) -> tuple[
+        NDArray[np.int32], NDArray[np.float64], NDArray[np.float32], float, float, float
+    ]: ...

@@ -12,6 +12,7 @@
 
 #include "check.h"
 #include "levels.h"
+#include "runtime/logit_edits.h"
 
 namespace {
 
@@ -67,6 +68,36 @@ std::vector<float> normal_row(size_t n, unsigned seed, float scale) {
   return row;
 }
 
+// Against a sort of the whole edited row; a mask is given as a row with -infinity.
+void check_edited(const std::vector<float>& row, const std::vector<gm::LogitEdit>& edits,
+                  size_t n) {
+  const size_t blocks = gm::logit_blocks(row.size());
+  std::vector<double> edited(row.begin(), row.end());
+  for (const gm::LogitEdit& edit : edits) edited[static_cast<size_t>(edit.id)] = edit.logit;
+  std::vector<int32_t> order(row.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
+    return edited[static_cast<size_t>(a)] > edited[static_cast<size_t>(b)];
+  });
+  order.resize(std::min(n, row.size()));
+  long double sum = 0;
+  for (const double x : edited) sum += std::exp(static_cast<long double>(x));
+  for (const gm::KernelTable* kernels : gm::test::levels()) {
+    std::vector<float> maxima(blocks), sums(blocks);
+    kernels->logit_blocks(row.data(), row.size(), maxima.data(), sums.data());
+    const gm::LogitRow whole{row.data(), row.size(), maxima.data(), sums.data()};
+    const gm::EditedCandidates got =
+        gm::best_edited_candidates(*kernels, whole, n, edits, {.mass = true, .deviation = true});
+    CHECK(got.ids == order);
+    for (size_t i = 0; i < order.size() && i < got.logits.size(); ++i) {
+      CHECK_EQ(got.logits[i], edited[static_cast<size_t>(order[i])]);
+      CHECK_EQ(got.raw[i], row[static_cast<size_t>(order[i])]);
+    }
+    CHECK(std::abs(got.edited_logsumexp - static_cast<double>(std::log(sum))) < 2e-6);
+    CHECK(got.deviation > 0);
+  }
+}
+
 }  // namespace
 
 GM_TEST(sizes) {
@@ -107,4 +138,55 @@ GM_TEST(nan_and_infinities) {
 GM_TEST(logits_of_any_size) {
   for (const float scale : {1e-30f, 1e-3f, 1.0f, 30.0f, 1e4f, 1e37f})
     check_against_sort(normal_row(2000, 3, scale), 10);
+}
+
+GM_TEST(edited_rows) {
+  std::mt19937 random(5);
+  for (const size_t V : {300u, 4096u, 32003u}) {
+    const std::vector<float> row = normal_row(V, static_cast<unsigned>(V), 3.0f);
+    for (const size_t count : {0u, 1u, 64u, 250u}) {
+      std::vector<int32_t> ids(V);
+      std::iota(ids.begin(), ids.end(), 0);
+      std::shuffle(ids.begin(), ids.end(), random);
+      ids.resize(count);
+      std::sort(ids.begin(), ids.end());
+      std::vector<gm::LogitEdit> edits;
+      for (const int32_t id : ids)
+        edits.push_back({id, id % 3 == 0 ? -static_cast<double>(kInf) : 5.0 - id % 11});
+      for (const size_t n : {1u, 40u, 300u, 40000u}) check_edited(row, edits, n);
+    }
+  }
+}
+
+GM_TEST(changes_of_logits) {
+  std::vector<float> row = {4, -4, 0, 1, kNan};
+  const gm::LogitRow whole{row.data(), row.size(), nullptr, nullptr};
+  const std::vector<gm::LogitEdit> bias = {{1, 1.0}, {3, 2.0}}, less = {{0, 0.5}, {2, 8.0}};
+  const std::vector<int32_t> recent = {0, 1, 1, 4};
+  const std::vector<gm::LogitEdit> got =
+      gm::logit_edits(whole, {bias, recent, 2.0, 0.5, 0.25, less});
+  const std::vector<double> logits = {4 / 2.0 - 0.75 - 0.5, -3 * 2.0 - 1.25, -8.0, 3.0, -kInf};
+  CHECK_EQ(got.size(), logits.size());
+  for (size_t i = 0; i < got.size() && i < logits.size(); ++i) {
+    CHECK_EQ(got[i].id, static_cast<int32_t>(i));
+    CHECK_EQ(got[i].logit, logits[i]);
+  }
+}
+
+GM_TEST(masked_rows) {
+  const std::vector<float> row = normal_row(1000, 3, 2.0f);
+  std::vector<uint32_t> mask(32, 0);
+  mask[3] = ~uint32_t{0};
+  mask[7] = 0x80000001u;
+  mask[31] = ~uint32_t{0};  // the row ends after 8 of them
+  const gm::KernelTable& kernels = *gm::test::levels().front();
+  gm::MaskedRow masked;
+  const gm::LogitRow got = masked.apply(kernels, {row.data(), row.size(), nullptr, nullptr}, mask);
+  for (size_t i = 0; i < row.size(); ++i) {
+    const bool allowed = ((mask[i / 32] >> (i % 32)) & 1) != 0;
+    CHECK_EQ(got.logits[i], allowed ? row[i] : -kInf);
+  }
+  for (const gm::EditedCandidates& best : {gm::best_edited_candidates(kernels, got, 42, {}, {}),
+                                           gm::best_edited_candidates(kernels, got, 1, {}, {})})
+    for (const float x : best.raw) CHECK(x > -kInf);
 }

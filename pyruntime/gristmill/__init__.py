@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .errors import (
         ContextError,
         FormatError,
+        GrammarError,
         GristmillError,
         ResourceError,
         ShapeError,
@@ -40,6 +41,7 @@ __all__ = [
     "FormatError",
     "Generation",
     "GenerationStats",
+    "GrammarError",
     "GristmillError",
     "LoadReport",
     "Model",

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from . import _core, gguf, host_memory, hub, machine, memory, model, panel_cache
+from . import _core, choices, gguf, host_memory, hub, machine, memory, panel_cache
 from .blueprint import Blueprint
 from .errors import GristmillError
 from .report import human_bytes
@@ -114,7 +114,7 @@ def diagnose(paths: list[str], *, measure: bool = True) -> Diagnosis:
     import gristmill
 
     levels = _core.available_isas()
-    level, level_why = model.choose_isa(None)
+    level, level_why = choices.choose_isa(None)
     threads, threads_why = _core.default_threads()
     topology = _core.cpu_topology()
     available, memory_why = host_memory.available_bytes()
@@ -165,7 +165,7 @@ def outlook(path: str, speed: Speed, level: str) -> ModelOutlook:
     """What a model would reach; never raises for a file that cannot be run."""
     try:
         file = gguf.File(hub.resolve(path))
-        threads, _ = model.choose_threads(None, file.nbytes)
+        threads, _ = choices.choose_threads(None, file.nbytes)
         blueprint = Blueprint.of(file, threads=threads, isa=level)
         plan = blueprint.require()
         estimate = memory.estimate(file, isa=level)

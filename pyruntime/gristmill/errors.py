@@ -11,6 +11,7 @@ from __future__ import annotations
 __all__ = [
     "ContextError",
     "FormatError",
+    "GrammarError",
     "GristmillError",
     "ResourceError",
     "ShapeError",
@@ -50,3 +51,7 @@ class TemplateError(GristmillError, ValueError):
 
 class TokenizerError(GristmillError, ValueError):
     """A vocabulary that no tokenizer can be built from, or text that it cannot take."""
+
+
+class GrammarError(GristmillError, ValueError):
+    """A grammar, JSON schema or regular expression that is invalid or cannot be enforced."""

@@ -26,9 +26,12 @@ from typing import TYPE_CHECKING
 
 from .errors import GristmillError
 from .sampling import SamplingParams, make_sampler
+from .stop_strings import StopMatcher
 from .tokenizer.stream import StreamDecoder
 
 if TYPE_CHECKING:
+    from .constrain import Constraint, Matcher
+    from .constrain.grammar import Schema
     from .session import Session
 
 _QUEUED_PIECES = 64  # how far the worker of an AsyncGeneration may run ahead
@@ -41,6 +44,7 @@ class Piece:
     text: str
     token: int | None
     logprob: float = 0.0
+    top: tuple[tuple[int, float], ...] = ()  # the likeliest tokens and their log-probabilities
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class GenerationOptions:
     stop: tuple[str, ...] = ()
     sampling: SamplingParams = field(default_factory=SamplingParams)
     ignore_eos: bool = False
+    logprobs: int = 0
+    constraint: Constraint | None = None
 
     @classmethod
     def make(
@@ -59,6 +65,11 @@ class GenerationOptions:
         stop: str | Iterable[str],
         sampling: SamplingParams | None,
         ignore_eos: bool,
+        *,
+        logprobs: int = 0,
+        grammar: str | None = None,
+        json_schema: Schema | None = None,
+        regex: str | None = None,
     ) -> GenerationOptions:
         """Checks and normalises the arguments of `generate`."""
         stops = (stop,) if isinstance(stop, str) else tuple(stop)
@@ -68,7 +79,15 @@ class GenerationOptions:
             )
         if max_tokens is not None and max_tokens < 0:
             raise ValueError(f"[generate] max_tokens must be >= 0 or None. Got {max_tokens}.")
-        return cls(max_tokens, stops, sampling or SamplingParams(), ignore_eos)
+        if logprobs < 0:
+            raise ValueError(f"[generate] logprobs must be >= 0. Got {logprobs}.")
+        constraint = None
+        if not (grammar is json_schema is regex is None):
+            from .constrain import Constraint
+
+            constraint = Constraint.of(grammar, json_schema, regex)
+        params = sampling or SamplingParams()
+        return cls(max_tokens, stops, params, ignore_eos, logprobs, constraint)
 
 
 @dataclass(frozen=True)
@@ -97,45 +116,6 @@ class GenerationStats:
         return steps / self.decode_seconds if steps > 0 and self.decode_seconds > 0 else 0.0
 
 
-class StopMatcher:
-    """Finds the stop string that completes first, however the text is cut into pieces."""
-
-    def __init__(self, stops: Sequence[str]) -> None:
-        self._stops = tuple(stops)
-        self._held = ""
-
-    def feed(self, text: str) -> tuple[str, bool]:
-        """Returns the text that is certain now, and whether a stop string was met."""
-        if not self._stops:
-            return text, False
-        held = self._held + text
-        found = []
-        for stop in self._stops:
-            start = held.find(stop)
-            if start >= 0:
-                found.append((start + len(stop), start))
-        if found:
-            self._held = ""
-            return held[: min(found)[1]], True
-        keep = max(_overlap(held, stop) for stop in self._stops)
-        cut = len(held) - keep
-        self._held = held[cut:]
-        return held[:cut], False
-
-    def flush(self) -> str:
-        """The text held back, now that nothing follows."""
-        held, self._held = self._held, ""
-        return held
-
-
-def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of `text` that is a proper beginning of `stop`."""
-    for size in range(min(len(text), len(stop) - 1), 0, -1):
-        if stop.startswith(text[-size:]):
-            return size
-    return 0
-
-
 class Generation(Iterator[Piece]):
     """An iterator of pieces, with what is known about the run.
 
@@ -155,7 +135,8 @@ class Generation(Iterator[Piece]):
         self.options = options
         self.finish_reason: str | None = None
         self.tokens: list[int] = []  # generated ones that are part of the text
-        self._sampler = make_sampler(options.sampling)
+        self._sampler = make_sampler(options.sampling, session.model.tokenizer)
+        self._matcher = _matcher(session, options)
         self._cancelled = threading.Event()
         self._texts: list[str] = []
         self._reused = 0
@@ -209,17 +190,29 @@ class Generation(Iterator[Piece]):
         epoch = session.epoch
         history = list(self.prompt)
         ends = frozenset[int]() if options.ignore_eos else session.model.tokenizer.eog_ids
-        decoder = StreamDecoder(session.model.tokenizer, True, self.prompt[-16:])
+        # A constrained text keeps the space that begins it: the constraint has seen it.
+        whole = self._matcher is not None
+        previous = () if whole else self.prompt[-16:]
+        decoder = StreamDecoder(session.model.tokenizer, True, previous, continues=whole)
         stops = StopMatcher(options.stop)
         try:
             self._started = time.perf_counter()
             self._reused = session.evaluate(self.prompt, should_stop=self._cancelled.is_set)
             self._prefilled = self._first = self._last = time.perf_counter()
             while self._reason(epoch) is None:
-                choice = self._sampler.sample(session, history)
+                mask = None
+                if self._matcher is not None:
+                    mask = self._matcher.mask(ends=not options.ignore_eos)
+                    if mask is None:  # nothing may follow
+                        self.finish_reason = "stop"
+                        break
+                choice = self._sampler.sample(session, history, mask)
                 if choice.token in ends:
                     self.finish_reason = "stop"
                     break
+                if self._matcher is not None:
+                    self._matcher.accept(choice.token)
+                top = _likeliest(session, options.logprobs)
                 history.append(choice.token)
                 self.tokens.append(choice.token)
                 self._last = time.perf_counter()
@@ -230,7 +223,7 @@ class Generation(Iterator[Piece]):
                 if stopped:
                     self.finish_reason = "stop"
                 self._reason(epoch)  # known before the last piece is out
-                yield Piece(text, choice.token, choice.logprob)
+                yield Piece(text, choice.token, choice.logprob, top)
                 if stopped:
                     return
                 if self._reason(epoch) is None:
@@ -263,6 +256,22 @@ class Generation(Iterator[Piece]):
         elif len(self.prompt) + done > self.session.context:
             self.finish_reason = "context"
         return self.finish_reason
+
+
+def _matcher(session: Session, options: GenerationOptions) -> Matcher | None:
+    if options.constraint is None:
+        return None
+    from .constrain import Matcher
+
+    return Matcher(options.constraint, session.model.constrainer)
+
+
+def _likeliest(session: Session, count: int) -> tuple[tuple[int, float], ...]:
+    """The best tokens of the present logits and their log-probabilities, before any option."""
+    if count == 0:
+        return ()
+    ids, logits, mass = session.candidates(min(count, session.vocab_size))
+    return tuple(zip(ids.tolist(), (logits - mass).tolist(), strict=True))
 
 
 class AsyncGeneration(AsyncIterator[Piece]):

@@ -93,14 +93,15 @@ def estimate(
         UnsupportedError: An unknown KV type.
         GristmillError: The file cannot be run.
     """
-    from . import model
+    from . import choices
+    from .chat.from_gguf import read_template
 
-    count, _ = model.choose_threads(threads or None, file.nbytes)
-    level, _ = model.choose_isa(isa or None)
+    count, _ = choices.choose_threads(threads or None, file.nbytes)
+    level, _ = choices.choose_isa(isa or None)
     blueprint = Blueprint.of(file, context, max_batch, threads=count, isa=level, kv=checked(kv))
     blueprint.require()
     text = tokenizer.from_metadata(file.metadata)
-    template = model.read_template(file.metadata, text)
+    template = read_template(file.metadata, text)
     base = machine.resident_bytes() or 0
     del text, template
     plan = blueprint.memory

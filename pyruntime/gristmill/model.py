@@ -17,22 +17,23 @@ from typing import TYPE_CHECKING, Any, cast
 
 from . import _core, gguf, hub, panel_cache, tokenizer
 from .blueprint import Blueprint
-from .errors import GristmillError, TemplateError, UnsupportedError
+from .chat.from_gguf import read_template
+from .choices import choose_isa, choose_threads
+from .errors import UnsupportedError
 from .generate import AsyncGeneration, Generation
 from .kv import KvType, checked
-from .report import CacheUse, FormatCount, LoadReport
+from .report import CacheUse, LoadReport, count_formats
 from .sampling import SamplingParams
+from .sampling.defaults import describe_defaults, read_defaults
 from .session import Session
 
 if TYPE_CHECKING:
     from .chat.template import ChatTemplate
+    from .constrain import Vocabulary
+    from .constrain.grammar import Schema
 
 Prompt = str | Sequence[int] | Sequence[Mapping[str, object]]
 Progress = Callable[[int, int], object]
-
-# A thread that streams less than this per token spends longer on waiting than it saves, above all
-# where other programs want the cores, too.
-_BYTES_PER_THREAD = 16 * 2**20
 
 
 class Model:
@@ -63,6 +64,8 @@ class Model:
         self._blueprint = blueprint
         self._max_batch = blueprint.max_batch
         self._default_session: Session | None = None
+        self._constrainer: Vocabulary | None = None
+        self.sampling = read_defaults(file.metadata)[0]
 
     @classmethod
     def load(
@@ -105,6 +108,7 @@ class Model:
         plan = blueprint.require_core_plan()
         text = tokenizer.from_metadata(file.metadata)
         template, template_source, notes = read_template(file.metadata, text)
+        _, taken, sampling_notes = read_defaults(file.metadata)
         core, use = _load_core(file, plan, count, isa_name, progress=progress, cache=cache)
         report = replace(
             _report(file, blueprint, core, text),
@@ -112,9 +116,10 @@ class Model:
             threads_why=threads_why,
             kv=kv,
             template_source=template_source,
+            sampling=describe_defaults(taken),
             cache=use,
             load_seconds=time.perf_counter() - began,
-            notes=(*text.notes, *notes),
+            notes=(*text.notes, *notes, *sampling_notes),
         )
         model = cls(core, file, blueprint, text, template, report)
         if use.state == "writing":
@@ -166,6 +171,20 @@ class Model:
         """Type of a session's KV cache unless it is told otherwise."""
         return checked(self.report.kv)
 
+    @property
+    def constrainer(self) -> Vocabulary:
+        """The vocabulary as `gristmill.constrain` wants it, made when first asked for.
+
+        Raises:
+            ResourceError: llguidance is not installed.
+            UnsupportedError: No token ends a text.
+        """
+        if self._constrainer is None:
+            from .constrain import Vocabulary
+
+            self._constrainer = Vocabulary(self.tokenizer, self.vocab_size)
+        return self._constrainer
+
     def session(
         self,
         context: int | None = None,
@@ -196,13 +215,25 @@ class Model:
         stop: str | Iterable[str] = (),
         sampling: SamplingParams | None = None,
         ignore_eos: bool = False,
+        logprobs: int = 0,
+        grammar: str | None = None,
+        json_schema: Schema | None = None,
+        regex: str | None = None,
     ) -> Generation:
         """`Session.generate` in a session that this model keeps for the purpose.
 
         Calls share its cache, so one generation runs at a time; for more, make sessions.
         """
         return self._own_session().generate(
-            prompt, max_tokens=max_tokens, stop=stop, sampling=sampling, ignore_eos=ignore_eos
+            prompt,
+            max_tokens=max_tokens,
+            stop=stop,
+            sampling=sampling,
+            ignore_eos=ignore_eos,
+            logprobs=logprobs,
+            grammar=grammar,
+            json_schema=json_schema,
+            regex=regex,
         )
 
     def agenerate(
@@ -213,10 +244,22 @@ class Model:
         stop: str | Iterable[str] = (),
         sampling: SamplingParams | None = None,
         ignore_eos: bool = False,
+        logprobs: int = 0,
+        grammar: str | None = None,
+        json_schema: Schema | None = None,
+        regex: str | None = None,
     ) -> AsyncGeneration:
         """`Session.agenerate` in the session of `generate`."""
         return self._own_session().agenerate(
-            prompt, max_tokens=max_tokens, stop=stop, sampling=sampling, ignore_eos=ignore_eos
+            prompt,
+            max_tokens=max_tokens,
+            stop=stop,
+            sampling=sampling,
+            ignore_eos=ignore_eos,
+            logprobs=logprobs,
+            grammar=grammar,
+            json_schema=json_schema,
+            regex=regex,
         )
 
     def encode(self, prompt: Prompt) -> list[int]:
@@ -265,17 +308,6 @@ class Model:
         return self._default_session
 
 
-def count_formats(file: gguf.File) -> tuple[FormatCount, ...]:
-    """Tensors and bytes by format, the largest first."""
-    tensors: dict[str, int] = {}
-    sizes: dict[str, int] = {}
-    for info in file.tensors.values():
-        tensors[info.type] = tensors.get(info.type, 0) + 1
-        sizes[info.type] = sizes.get(info.type, 0) + info.nbytes
-    ordered = sorted(sizes, key=lambda name: -sizes[name])
-    return tuple(FormatCount(name, tensors[name], sizes[name]) for name in ordered)
-
-
 def _load_core(
     file: gguf.File,
     plan: dict[str, Any],
@@ -315,6 +347,7 @@ def _report(
         vocab_size=core.vocab_size,
         formats=count_formats(file),
         template_source="none",
+        sampling="",
         tokenizer_source=text.source,
         memory_bytes=blueprint.memory_bytes,
         cache=CacheUse("off"),
@@ -352,48 +385,3 @@ def _check_options(threads: int | None, context: int | None, max_batch: int) -> 
     for name, value in (("threads", threads), ("context", context), ("max_batch", max_batch)):
         if value is not None and value < 1:
             raise ValueError(f"[model] {name} must be at least 1. Got {value}.")
-
-
-def choose_isa(isa: str | None) -> tuple[str, str]:
-    """The kernel level and why."""
-    if isa is None:
-        asked = os.environ.get("GRISTMILL_ISA")
-        return _core.default_isa(), "GRISTMILL_ISA" if asked else "the best here"
-    known = _core.available_isas()
-    if isa not in known:
-        raise UnsupportedError(
-            f"[isa] This machine's kernel levels are {', '.join(known)}. Got {isa!r}."
-        )
-    return isa, "as asked"
-
-
-def choose_threads(threads: int | None, file_bytes: int) -> tuple[int, str]:
-    """The number of threads and why: as asked, else what machine and model are worth."""
-    if threads is not None:
-        return threads, "as asked"
-    count, why = _core.default_threads()
-    useful = max(1, file_bytes // _BYTES_PER_THREAD)
-    if useful >= count:
-        return count, why
-    return useful, f"a model of {file_bytes / 2**20:.1f} MiB gains nothing from more"
-
-
-def read_template(
-    metadata: Mapping[str, Any], text: tokenizer.Tokenizer
-) -> tuple[ChatTemplate | None, str, list[str]]:
-    """The chat template, where it comes from, and notes. A bad one does not stop plain text."""
-    source = metadata.get("tokenizer.chat_template")
-    if source is None:
-        return None, "none", []
-    from .chat.template import ChatTemplate
-
-    def spelled(token: int | None) -> str:
-        return "" if token is None else text.token_text(token)
-
-    try:
-        if not isinstance(source, str):
-            raise TemplateError("[template] it is not a string")
-        template = ChatTemplate(source, spelled(text.bos_id), spelled(text.eos_id))
-    except GristmillError as error:
-        return None, "refused", [f"the chat template is not used: {error}"]
-    return template, "GGUF metadata", []

@@ -8,7 +8,10 @@ people (`describe`) and for programs (`to_dict`).
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import gguf
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class LoadReport:
     vocab_size: int
     formats: tuple[FormatCount, ...]
     template_source: str
+    sampling: str
     tokenizer_source: str
     memory_bytes: dict[str, int]
     cache: CacheUse
@@ -87,12 +91,24 @@ class LoadReport:
             f"formats    {formats}",
             f"tokenizer  {self.tokenizer_source}",
             f"template   {self.template_source}",
+            f"sampling   {self.sampling}",
             f"memory     {memory}",
             f"cache      {self.cache.describe()}",
             f"loaded in  {self.load_seconds:.2f} s",
         ]
         lines += [f"note       {note}" for note in self.notes]
         return "\n".join(lines)
+
+
+def count_formats(file: gguf.File) -> tuple[FormatCount, ...]:
+    """Tensors and bytes by format, the largest first."""
+    tensors: dict[str, int] = {}
+    sizes: dict[str, int] = {}
+    for info in file.tensors.values():
+        tensors[info.type] = tensors.get(info.type, 0) + 1
+        sizes[info.type] = sizes.get(info.type, 0) + info.nbytes
+    ordered = sorted(sizes, key=lambda name: -sizes[name])
+    return tuple(FormatCount(name, tensors[name], sizes[name]) for name in ordered)
 
 
 def human_bytes(size: float) -> str:

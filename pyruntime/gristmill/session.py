@@ -23,6 +23,7 @@ from .sampling import SamplingParams
 
 if TYPE_CHECKING:
     from . import _core
+    from .constrain.grammar import Schema
     from .model import Model
 
 _STEP = 64  # tokens of the first batch of a prompt; smaller ones would waste the weights' decoding
@@ -174,6 +175,24 @@ class Session:
         """Best n token ids [n], their logits [n] descending, and logsumexp of the whole row."""
         return self._core.candidates(n)
 
+    def edited_candidates(  # noqa: PLR0917
+        self,
+        n: int,
+        recent: Sequence[int] | NDArray[np.int32] = (),
+        repeat: float = 1.0,
+        frequency: float = 0.0,
+        presence: float = 0.0,
+        bias: tuple[NDArray[np.int32], NDArray[np.float64]] | None = None,
+        less: tuple[NDArray[np.int32], NDArray[np.float64]] | None = None,
+        mask: NDArray[np.uint32] | None = None,
+        mass: bool = False,
+        deviation: bool = False,
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.float32], float, float, float]:
+        """`candidates` of edited logits; see `gristmill.sampling.Row`."""
+        return self._core.edited_candidates(
+            n, recent, repeat, frequency, presence, bias, less, mask, mass, deviation
+        )
+
     def generate(
         self,
         prompt: str | Sequence[int] | Sequence[Mapping[str, object]],
@@ -182,6 +201,10 @@ class Session:
         stop: str | Iterable[str] = (),
         sampling: SamplingParams | None = None,
         ignore_eos: bool = False,
+        logprobs: int = 0,
+        grammar: str | None = None,
+        json_schema: Schema | None = None,
+        regex: str | None = None,
     ) -> Generation:
         """Continues a text, a token list, or a list of chat messages.
 
@@ -190,16 +213,30 @@ class Session:
                 the model's chat template turns into a prompt.
             max_tokens: At most this many tokens; None goes on until the context is full.
             stop: Strings that end the text and are not part of it.
-            sampling: None takes the defaults of SamplingParams.
+            sampling: None takes `Model.sampling`: what the file recommends, else llama.cpp's.
             ignore_eos: Go on after end-of-text tokens.
+            logprobs: Report this many of the likeliest tokens with every piece (`Piece.top`).
+            grammar: The text follows this grammar (GBNF, or Lark as llguidance has it).
+            json_schema: The text is JSON that this schema (or its JSON text) describes.
+            regex: The text matches this regular expression.
 
         Returns:
             An iterator of pieces; see Generation.
 
         Raises:
             ContextError: When iteration starts and the prompt does not fit.
+            GrammarError: The grammar, schema or expression is invalid or cannot be enforced.
         """
-        options = GenerationOptions.make(max_tokens, stop, sampling, ignore_eos)
+        options = GenerationOptions.make(
+            max_tokens,
+            stop,
+            sampling or self.model.sampling,
+            ignore_eos,
+            logprobs=logprobs,
+            grammar=grammar,
+            json_schema=json_schema,
+            regex=regex,
+        )
         return Generation(self, self.model.encode(prompt), options)
 
     def agenerate(
@@ -210,9 +247,22 @@ class Session:
         stop: str | Iterable[str] = (),
         sampling: SamplingParams | None = None,
         ignore_eos: bool = False,
+        logprobs: int = 0,
+        grammar: str | None = None,
+        json_schema: Schema | None = None,
+        regex: str | None = None,
     ) -> AsyncGeneration:
         """Like `generate`, as an asynchronous iterator that computes in a worker thread."""
-        options = GenerationOptions.make(max_tokens, stop, sampling, ignore_eos)
+        options = GenerationOptions.make(
+            max_tokens,
+            stop,
+            sampling or self.model.sampling,
+            ignore_eos,
+            logprobs=logprobs,
+            grammar=grammar,
+            json_schema=json_schema,
+            regex=regex,
+        )
         return AsyncGeneration(Generation(self, self.model.encode(prompt), options))
 
     def _forward(self, tokens: Sequence[int]) -> None:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core, gguf, tokenizer
 from .blueprint import Blueprint
+from .chat.from_gguf import read_template
 from .errors import FormatError, GristmillError, ResourceError, ShapeError, TokenizerError
-from .model import read_template
 from .report import human_bytes
 from .tokenizer.vocabulary import PREFIX, TokenType
 

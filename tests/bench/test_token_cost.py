@@ -29,7 +29,7 @@ def test_the_parts_add_up(model: Model) -> None:
         assert part["python"] > 0
         assert part["forward"] > 0
         assert part["candidates"] > 0
-    assert costs["penalties"]["logits"] > 0  # only they look at the row
+        assert part["cost"] == pytest.approx(part["python"] + part["candidates"], rel=0.5)
 
 
 def test_the_clock_passes_everything_through() -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gristmill.errors import GristmillError
-from gristmill.sampling import SamplingParams, edits, gather, make_sampler
+from gristmill.sampling import SamplingParams, make_sampler
 
 EDGE = 1e-9  # cumulative masses this close to a threshold are a matter of rounding
 
@@ -38,6 +38,10 @@ def reference(
     if p.temperature == 0:
         return np.eye(len(x))[order[0]], False
     close = False
+    if p.top_n_sigma > 0:
+        limit = x[order[0]] - p.top_n_sigma * x[np.isfinite(x)].std()
+        close |= bool((np.abs(x[order] - limit) < EDGE).any())
+        order = order[x[order] >= limit]
     if p.top_k:
         order = order[: p.top_k]
     if p.typical_p < 1:
@@ -58,8 +62,19 @@ def reference(
         limit = x[order[0]] + math.log(p.min_p)
         close |= bool((np.abs(x[order] - limit) < EDGE).any())
         order = order[x[order] >= limit]
+    if p.xtc_probability == 1 and p.xtc_threshold <= 0.5:
+        likely = softmax(x[order])
+        close |= bool((np.abs(likely - p.xtc_threshold) < EDGE).any())
+        order = order[max(0, int((likely >= p.xtc_threshold).sum()) - 1) :]
+    t = p.temperature
+    if p.dynatemp_range > 0 and len(order) > 1:
+        q = softmax(x[order])
+        entropy = -(q[q > 0] * np.log(q[q > 0])).sum() / math.log(len(order))
+        low, high = max(0.0, t - p.dynatemp_range), t + p.dynatemp_range
+        t = low + (high - low) * max(entropy, 0.0) ** p.dynatemp_exponent
+        close |= t < 1e-6
     probs = np.zeros(len(x))
-    probs[order] = softmax(x[order] / p.temperature)
+    probs[order] = softmax(x[order] / t) if t > 0 else np.eye(len(order))[0]
     return probs, close
 
 
@@ -78,6 +93,11 @@ params = st.builds(
     top_p=st.sampled_from([1.0, 0.95, 0.5, 0.0, 0.999]),
     min_p=st.sampled_from([0.0, 0.05, 0.5, 1.0, 1e-6]),
     typical_p=st.sampled_from([1.0, 1.0, 0.9, 0.2]),
+    top_n_sigma=st.sampled_from([-1.0, -1.0, 0.5, 1.5, 4.0]),
+    xtc_probability=st.sampled_from([0.0, 0.0, 1.0]),
+    xtc_threshold=st.sampled_from([0.0, 0.05, 0.3, 0.6]),
+    dynatemp_range=st.sampled_from([0.0, 0.0, 0.5, 2.0]),
+    dynatemp_exponent=st.sampled_from([1.0, 2.0, 0.5]),
     repeat_penalty=st.sampled_from([1.0, 1.3, 0.7]),
     repeat_last_n=st.sampled_from([-1, 0, 3, 64]),
     frequency_penalty=st.sampled_from([0.0, 0.5, -2.0]),
@@ -105,7 +125,10 @@ def test_the_token_is_the_references_token(
     if close:
         return
     assert probs[choice.token] > 0
-    u = np.random.Generator(np.random.PCG64(p.seed)).random()
+    random = np.random.Generator(np.random.PCG64(p.seed))
+    u = random.random()
+    if p.xtc_probability > 0:  # the first says whether XTC applies
+        u = random.random()
     order = np.argsort(-probs, kind="stable")
     mass = np.cumsum(probs[order])
     index = int(np.flatnonzero(order == choice.token)[0])
@@ -115,49 +138,13 @@ def test_the_token_is_the_references_token(
     assert choice.logprob == pytest.approx(expected, abs=1e-4)
 
 
-@settings(max_examples=300, deadline=None)
-@given(rows, params, st.lists(st.integers(0, 299), max_size=80), st.integers(1, 320))
-def test_gather_is_the_head_of_the_edited_row(
-    row: NDArray[np.float32], p: SamplingParams, history: list[int], n: int
-) -> None:
-    history = [token % len(row) for token in history]
-    edit = edits(row, history, p)
-    head, _ = gather(ArrayRow(row), n, edit)
-    whole = row.astype(np.float64)
-    if edit is not None:
-        whole[edit[0]] = edit[1]
-    order = np.lexsort((np.arange(len(whole)), -whole))[:n]
-    assert head.ids.tolist() == order.tolist()
-    assert head.logits.tolist() == whole[order].tolist()
-    assert head.complete == (n >= len(row))
-    if np.isfinite(whole).any():
-        top = whole.max()
-        mass = top + math.log(np.exp(whole - top).sum())
-        assert head.logsumexp == pytest.approx(mass, abs=1e-9)
-
-
 def test_penalties_are_llama_cpps_formula() -> None:
     """Divide positive, multiply negative logits; then count * frequency + presence."""
-    row = np.array([4.0, -4.0, 0.0, 1.0], np.float32)
-    p = SamplingParams(repeat_penalty=2, frequency_penalty=0.5, presence_penalty=0.25)
-    edit = edits(row, [0, 1, 1, 2], p)
-    assert edit is not None
-    assert edit[0].tolist() == [0, 1, 2]
-    assert edit[1].tolist() == [4 / 2 - 0.75, -4 * 2 - 1.25, -0.75]
-    last = edits(row, [0, 1, 1, 2], SamplingParams(repeat_penalty=2, repeat_last_n=1))
-    assert last is not None
-    assert last[0].tolist() == [2]
-
-
-def test_mass_left_by_a_banned_favourite_is_summed_again() -> None:
-    """Subtracting it from the row's logsumexp would leave four digits."""
-    row = np.linspace(-1, 1, 300).astype(np.float32)
-    row[7] = 30.0
-    edit = edits(row, [], SamplingParams(logit_bias={7: -math.inf}))
-    rest = np.delete(row.astype(np.float64), 7)
-    head, raw = gather(ArrayRow(row), 5, edit)
-    assert head.logsumexp == pytest.approx(math.log(np.exp(rest).sum()), rel=1e-12)
-    assert raw == pytest.approx(30.0, abs=1e-9)
+    row = ArrayRow(np.array([4.0, -4.0, 0.0, 1.0], np.float32))
+    ids, logits, *_ = row.edited_candidates(4, [0, 1, 1, 2], 2, 0.5, 0.25)
+    assert dict(zip(ids.tolist(), logits.tolist(), strict=True)) == {
+        0: 4 / 2 - 0.75, 1: -4 * 2 - 1.25, 2: -0.75, 3: 1.0,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -252,6 +239,20 @@ def test_logits_that_are_not_numbers_are_an_error() -> None:
         ("logit_bias", {-1: 0.5}),
         ("logit_bias", {1: math.nan}),
         ("logit_bias", {1: math.inf}),
+        ("top_n_sigma", math.nan),
+        ("xtc_probability", 1.5),
+        ("xtc_threshold", -0.1),
+        ("dynatemp_range", -1.0),
+        ("dynatemp_exponent", math.inf),
+        ("mirostat", 3),
+        ("mirostat_tau", -1.0),
+        ("mirostat_eta", math.nan),
+        ("dry_multiplier", -1.0),
+        ("dry_base", 0.5),
+        ("dry_allowed_length", -1),
+        ("dry_penalty_last_n", -2),
+        ("dry_sequence_breakers", ("",)),
+        ("dry_sequence_breakers", "ab"),
         ("seed", -1),
         ("seed", 2**64),
     ],

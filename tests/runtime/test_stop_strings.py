@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gristmill.generate import GenerationOptions, StopMatcher
+from gristmill.generate import GenerationOptions
+from gristmill.stop_strings import StopMatcher
 
 
 def reference(text: str, stops: list[str]) -> tuple[str, bool]:

@@ -22,6 +22,7 @@ class StreamDecoder:
         previous: Ids before the stream (a prompt; its last few suffice). They decide whether the
             first token begins a text, where SentencePiece's space prefix is no part of it, or
             continues one. Empty: the stream begins the text.
+        continues: The first token continues a text whatever came before it.
 
     Example:
         >>> decoder = StreamDecoder(tokenizer)
@@ -31,12 +32,17 @@ class StreamDecoder:
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, skip_special: bool = False, previous: Iterable[int] = ()
+        self,
+        tokenizer: Tokenizer,
+        skip_special: bool = False,
+        previous: Iterable[int] = (),
+        *,
+        continues: bool = False,
     ) -> None:
         self._tokenizer = tokenizer
         self._skip_special = skip_special
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
-        self._fresh = True
+        self._fresh = not continues
         for token in previous:
             _, self._fresh = tokenizer.step(token, self._fresh)
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from gristmill.errors import TemplateError
 
+from .call_arguments import argument_forms
 from .limits import Budget, LimitError, Limits, metered
 
 _T = TypeVar("_T")
@@ -79,7 +80,9 @@ class ChatTemplate:
         """The prompt of a conversation.
 
         Args:
-            messages: Turns with "role", "content" and whatever else the template reads.
+            messages: Turns with "role", "content" and whatever else the template reads. The
+                arguments of "tool_calls" may be objects or their JSON texts: templates want the
+                one or the other, and get what they can render.
             add_generation_prompt: End with the beginning of the assistant's turn.
             tools: JSON schemas of functions, or None.
             variables: More variables of the template, such as enable_thinking.
@@ -91,6 +94,22 @@ class ChatTemplate:
             TemplateError: The template refuses the conversation, fails, or goes over a limit; a
                 value is no JSON value; a variable has the name of one of the arguments.
         """
+        forms = argument_forms(messages)
+        for index, form in enumerate(forms):
+            try:
+                return self._render(form, add_generation_prompt, tools, variables)
+            except TemplateError as error:
+                if index == 0:
+                    first = error
+        raise first
+
+    def _render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        add_generation_prompt: bool,
+        tools: Sequence[Mapping[str, Any]] | None,
+        variables: Mapping[str, Any] | None,
+    ) -> str:
         extra = dict(variables or {})
         if clash := sorted(_OURS & extra.keys()):
             raise TemplateError(f"[chat template] variables cannot be named {', '.join(clash)}.")

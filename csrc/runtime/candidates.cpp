@@ -57,8 +57,10 @@ float lower_bound_of_nth(const LogitRow& row, size_t n) {
   return *nth;
 }
 
-// Every logit that reaches the bound. With none, NaN and -infinity may be among the best too.
+// Every logit that reaches the bound. With none, NaN and -infinity may be among the best too, but
+// not of a sparse row, whose empty blocks are most of it.
 std::vector<Entry> entries_from(const LogitRow& row, float bound) {
+  if (row.sparse) bound = std::max(bound, std::numeric_limits<float>::lowest());
   const bool everything = bound == kLowest;
   std::vector<Entry> entries;
   if (everything) entries.reserve(row.V);
@@ -119,10 +121,10 @@ std::vector<Entry> best_unedited(const LogitRow& row, size_t n, std::span<const 
   n = std::min(n, row.V - edits.size());
   if (n == 0) return {};
   const std::vector<float> best = best_without(row, edits);
-  const LogitRow rest{row.logits, row.V, best.data(), nullptr};
+  const LogitRow rest{row.logits, row.V, best.data(), nullptr, row.sparse};
   std::vector<Entry> entries = entries_from(rest, lower_bound_of_nth(rest, n));
   std::erase_if(entries, [&](const Entry& entry) { return is_edited(edits, entry.id); });
-  sort_best(&entries, n);
+  sort_best(&entries, std::min(n, entries.size()));
   return entries;
 }
 
@@ -212,7 +214,9 @@ EditedCandidates best_edited_candidates(const KernelTable& kernels, const LogitR
   std::vector<LogitEdit> edited(edits.begin(), edits.end());
   std::stable_sort(edited.begin(), edited.end(),
                    [](const LogitEdit& a, const LogitEdit& b) { return a.logit > b.logit; });
+  if (row.sparse) std::erase_if(edited, [](const LogitEdit& x) { return x.logit == kLowest; });
   const std::vector<Entry> rest = best_unedited(row, n, edits);
+  n = std::min(n, edited.size() + rest.size());
   out.ids.reserve(n);
   out.logits.reserve(n);
   out.raw.reserve(n);
@@ -251,7 +255,7 @@ LogitRow MaskedRow::apply(const KernelTable& kernels, const LogitRow& row,
     }
   }
   kernels.logit_blocks(logits_.data(), row.V, best_.data(), sum_.data());
-  return {logits_.data(), row.V, best_.data(), sum_.data()};
+  return {logits_.data(), row.V, best_.data(), sum_.data(), true};
 }
 
 }  // namespace gm

@@ -23,6 +23,7 @@ struct LogitRow {
   size_t V = 0;
   const float* best = nullptr;  // [logit_blocks(V)]
   const float* sum = nullptr;   // [logit_blocks(V)]
+  bool sparse = false;          // what is -infinity is no candidate
 };
 
 struct Candidates {
@@ -55,8 +56,8 @@ struct EditedCandidates {
 // min(n, V) candidates.
 Candidates best_candidates(const KernelTable& kernels, const LogitRow& row, size_t n);
 
-// The same of a row with `edits`, whose ids are unique, ascending and below V; their logits are no
-// NaN.
+// The same of a row with `edits` (fewer of a sparse row that has no more), whose ids are unique,
+// ascending and below V; their logits are no NaN.
 EditedCandidates best_edited_candidates(const KernelTable& kernels, const LogitRow& row, size_t n,
                                         std::span<const LogitEdit> edits, RowSums sums);
 

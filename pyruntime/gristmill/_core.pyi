@@ -173,7 +173,8 @@ class Session:
     def candidates(self, n: int) -> tuple[NDArray[np.int32], NDArray[np.float32], float]: ...
     # The same of edited logits: `bias` is added (ids ascending, numbers), `recent` tokens are
     # penalised (divided or multiplied by repeat; less count * frequency and presence), `less` is
-    # subtracted. Only tokens whose bit in `mask` [ceil(V / 32)] u32 is set, if there is one.
+    # subtracted. Only tokens whose bit in `mask` [ceil(V / 32)] u32 is set, if there is one; then
+    # there may be fewer than n, and -inf is none.
     # Returns ids [n], edited logits [n] descending, logits as computed [n], and of the edited row
     # the logsumexp and the standard deviation (NaN unless asked for; what is -inf does not count),
     # and the logsumexp of the row as computed. Raises ContextError.

@@ -21,7 +21,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from .errors import GristmillError
@@ -57,6 +57,7 @@ class GenerationOptions:
     ignore_eos: bool = False
     logprobs: int = 0
     constraint: Constraint | None = None
+    special: bool = False
 
     @classmethod
     def make(
@@ -70,6 +71,7 @@ class GenerationOptions:
         grammar: str | None = None,
         json_schema: Schema | None = None,
         regex: str | None = None,
+        special: bool = False,
     ) -> GenerationOptions:
         """Checks and normalises the arguments of `generate`."""
         stops = (stop,) if isinstance(stop, str) else tuple(stop)
@@ -87,7 +89,7 @@ class GenerationOptions:
 
             constraint = Constraint.of(grammar, json_schema, regex)
         params = sampling or SamplingParams()
-        return cls(max_tokens, stops, params, ignore_eos, logprobs, constraint)
+        return cls(max_tokens, stops, params, ignore_eos, logprobs, constraint, special)
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,9 @@ class Generation(Iterator[Piece]):
         # A constrained text keeps the space that begins it: the constraint has seen it.
         whole = self._matcher is not None
         previous = () if whole else self.prompt[-16:]
-        decoder = StreamDecoder(session.model.tokenizer, True, previous, continues=whole)
+        decoder = StreamDecoder(
+            session.model.tokenizer, not options.special, previous, continues=whole
+        )
         stops = StopMatcher(options.stop)
         try:
             self._started = time.perf_counter()
@@ -202,7 +206,7 @@ class Generation(Iterator[Piece]):
             while self._reason(epoch) is None:
                 mask = None
                 if self._matcher is not None:
-                    mask = self._matcher.mask(ends=not options.ignore_eos)
+                    mask = self._matcher.mask(not options.ignore_eos)
                     if mask is None:  # nothing may follow
                         self.finish_reason = "stop"
                         break
@@ -359,7 +363,30 @@ def generate(
     options: GenerationOptions | None = None,
 ) -> Generation:
     """An iterator of pieces that continue `prompt` in `session`."""
-    return Generation(session, session.model.encode(prompt), options or GenerationOptions())
+    options = options or GenerationOptions(sampling=session.model.sampling)
+    return Generation(session, session.model.encode(prompt), options)
+
+
+def choices(
+    session: Session,
+    prompt: str | Sequence[int] | Sequence[Mapping[str, object]],
+    n: int,
+    options: GenerationOptions | None = None,
+) -> Iterator[Generation]:
+    """n independent continuations of one prompt, whose computation they share.
+
+    They run one after another in `session`: read each to its end before the next. With a seed the
+    others have the seeds after it.
+    """
+    if n < 1:
+        raise ValueError(f"[generate] n must be at least 1. Got {n}.")
+    options = options or GenerationOptions(sampling=session.model.sampling)
+    tokens = session.model.encode(prompt)
+    first = options.sampling.seed
+    for index in range(n):
+        seed = None if first is None else (first + index) % 2**64
+        sampling = replace(options.sampling, seed=seed)
+        yield Generation(session, tokens, replace(options, sampling=sampling))
 
 
 def agenerate(

@@ -219,6 +219,7 @@ class Model:
         grammar: str | None = None,
         json_schema: Schema | None = None,
         regex: str | None = None,
+        special: bool = False,
     ) -> Generation:
         """`Session.generate` in a session that this model keeps for the purpose.
 
@@ -234,6 +235,7 @@ class Model:
             grammar=grammar,
             json_schema=json_schema,
             regex=regex,
+            special=special,
         )
 
     def agenerate(
@@ -248,6 +250,7 @@ class Model:
         grammar: str | None = None,
         json_schema: Schema | None = None,
         regex: str | None = None,
+        special: bool = False,
     ) -> AsyncGeneration:
         """`Session.agenerate` in the session of `generate`."""
         return self._own_session().agenerate(
@@ -260,12 +263,14 @@ class Model:
             grammar=grammar,
             json_schema=json_schema,
             regex=regex,
+            special=special,
         )
 
-    def encode(self, prompt: Prompt) -> list[int]:
+    def encode(self, prompt: Prompt, tools: Sequence[Mapping[str, Any]] | None = None) -> list[int]:
         """Token ids of a text, of chat messages (through the chat template), or of themselves.
 
-        A tokenizer that ends texts with an end-of-text token does not end a prompt with it.
+        `tools` are functions that messages may call (JSON schemas). A tokenizer that ends texts
+        with an end-of-text token does not end a prompt with it.
 
         Raises:
             UnsupportedError: Messages, and the model has no chat template.
@@ -277,7 +282,7 @@ class Model:
                 return [int(token) for token in cast("list[int]", items)]
             template = self.require_chat_template()
             messages = [dict(item) for item in cast("list[Mapping[str, Any]]", items)]
-            text = template.render(messages, add_generation_prompt=True)
+            text = template.render(messages, add_generation_prompt=True, tools=tools)
         else:
             text = prompt
         special = self.tokenizer.special

@@ -205,6 +205,7 @@ class Session:
         grammar: str | None = None,
         json_schema: Schema | None = None,
         regex: str | None = None,
+        special: bool = False,
     ) -> Generation:
         """Continues a text, a token list, or a list of chat messages.
 
@@ -219,6 +220,7 @@ class Session:
             grammar: The text follows this grammar (GBNF, or Lark as llguidance has it).
             json_schema: The text is JSON that this schema (or its JSON text) describes.
             regex: The text matches this regular expression.
+            special: Control tokens are part of the text, as `gristmill.chat.ReplyParser` wants it.
 
         Returns:
             An iterator of pieces; see Generation.
@@ -236,6 +238,7 @@ class Session:
             grammar=grammar,
             json_schema=json_schema,
             regex=regex,
+            special=special,
         )
         return Generation(self, self.model.encode(prompt), options)
 
@@ -251,6 +254,7 @@ class Session:
         grammar: str | None = None,
         json_schema: Schema | None = None,
         regex: str | None = None,
+        special: bool = False,
     ) -> AsyncGeneration:
         """Like `generate`, as an asynchronous iterator that computes in a worker thread."""
         options = GenerationOptions.make(
@@ -262,6 +266,7 @@ class Session:
             grammar=grammar,
             json_schema=json_schema,
             regex=regex,
+            special=special,
         )
         return AsyncGeneration(Generation(self, self.model.encode(prompt), options))
 

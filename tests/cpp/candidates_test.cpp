@@ -186,7 +186,16 @@ GM_TEST(masked_rows) {
     const bool allowed = ((mask[i / 32] >> (i % 32)) & 1) != 0;
     CHECK_EQ(got.logits[i], allowed ? row[i] : -kInf);
   }
-  for (const gm::EditedCandidates& best : {gm::best_edited_candidates(kernels, got, 42, {}, {}),
-                                           gm::best_edited_candidates(kernels, got, 1, {}, {})})
+  for (const size_t n : {1u, 42u, 100u, 1000u}) {
+    const auto best = gm::best_edited_candidates(kernels, got, n, {}, {});
+    CHECK_EQ(best.ids.size(), std::min<size_t>(n, 42));
     for (const float x : best.raw) CHECK(x > -kInf);
+  }
+  const std::vector<gm::LogitEdit> edits = {{0, -static_cast<double>(kInf)}, {96, 50.0}};
+  const auto best = gm::best_edited_candidates(kernels, got, 1000, edits, {});
+  CHECK_EQ(best.ids.size(), 42u);
+  CHECK_EQ(best.ids[0], 96);
+  mask.assign(32, 0);
+  const gm::LogitRow none = masked.apply(kernels, {row.data(), row.size(), nullptr, nullptr}, mask);
+  CHECK(gm::best_edited_candidates(kernels, none, 5, {}, {}).ids.empty());
 }

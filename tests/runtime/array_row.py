@@ -55,6 +55,8 @@ class ArrayRow:
         for ids, values in [less] if less else []:
             x[ids] -= values
         order = np.lexsort((np.arange(len(x)), -x))[:n]
+        if mask is not None:
+            order = order[x[order] > -np.inf]
         return (
             order.astype(np.int32),
             x[order],

@@ -13,13 +13,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from . import options as o
 from .output import TextWriter, is_dumb, is_terminal, load_model, note
 from .run import describe_stats
+from .sampling import constraint, sampling_params, takes_sampling
 
 if TYPE_CHECKING:
     from gristmill.generate import Generation
@@ -39,6 +40,7 @@ Alt-Enter or a \\ at the end of a line starts a new line; Ctrl-C ends an answer.
 _ROLES = ("system", "user", "assistant")
 
 
+@takes_sampling
 def chat(
     ctx: typer.Context,
     *,
@@ -46,16 +48,6 @@ def chat(
     system: o.System = None,
     max_tokens: o.MaxTokens = -1,
     stop: o.Stop = None,
-    temperature: o.Temperature = 0.8,
-    top_k: o.TopK = 40,
-    top_p: o.TopP = 0.95,
-    min_p: o.MinP = 0.05,
-    typical: o.Typical = 1.0,
-    repeat_penalty: o.RepeatPenalty = 1.0,
-    repeat_last_n: o.RepeatLastN = 64,
-    frequency_penalty: o.FrequencyPenalty = 0.0,
-    presence_penalty: o.PresencePenalty = 0.0,
-    seed: o.Seed = -1,
     context: o.Context = None,
     kv: o.KvCache = "f16",
     threads: o.Threads = None,
@@ -66,11 +58,12 @@ def chat(
 ) -> int:
     """Talk with a model. /help lists the commands."""
     del debug  # main() reads it
-    sampling = o.sampling_params(ctx)
+    constrained = constraint(ctx)
     loaded = load_model(model, threads=threads, context=context, isa=isa, kv=kv, cache=cache)
     loaded.require_chat_template()
     talk = Conversation(loaded, system, None if max_tokens < 0 else max_tokens, stop or [])
-    talk.sampling = sampling
+    talk.sampling = sampling_params(ctx, loaded.sampling)
+    talk.constrained = constrained
     talk.shows_stats = stats
     read_line = line_reader()
     if is_terminal(sys.stdin):
@@ -109,6 +102,7 @@ class Conversation:
         self.system = system
         self.messages: list[dict[str, str]] = []
         self.sampling: SamplingParams | None = None
+        self.constrained: dict[str, Any] = {}  # how answers are constrained
         self.shows_stats = False
         self._max_tokens = max_tokens
         self._stop = stop
@@ -125,7 +119,11 @@ class Conversation:
             tokens = self._fitting_prompt()
             dropped = before - len(self.messages)
             generation = self.session.generate(
-                tokens, max_tokens=self._max_tokens, stop=self._stop, sampling=self.sampling
+                tokens,
+                max_tokens=self._max_tokens,
+                stop=self._stop,
+                sampling=self.sampling,
+                **self.constrained,
             )
             with _cancel_on_interrupt(generation):
                 for piece in generation:

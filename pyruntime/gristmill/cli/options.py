@@ -7,12 +7,9 @@ Only typer is imported here: `gristmill --help` loads this file.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from gristmill.sampling import SamplingParams
 
 Model = Annotated[
     str | None,
@@ -57,44 +54,6 @@ MaxTokens = Annotated[
         help="Tokens to generate; -1: no limit.",
     ),
 ]
-Temperature = Annotated[
-    float, typer.Option("--temperature", "--temp", metavar="X", min=0.0, help="0 is greedy.")
-]
-TopK = Annotated[int, typer.Option("--top-k", metavar="N", min=0, help="Keep the best k; 0: all.")]
-TopP = Annotated[
-    float, typer.Option("--top-p", metavar="X", min=0.0, max=1.0, help="Keep this much mass.")
-]
-MinP = Annotated[
-    float,
-    typer.Option(
-        "--min-p", metavar="X", min=0.0, max=1.0, help="Drop below this share of the best."
-    ),
-]
-Typical = Annotated[
-    float,
-    typer.Option("--typical", metavar="X", min=0.0, max=1.0, help="Locally typical mass; 1: off."),
-]
-RepeatPenalty = Annotated[
-    float, typer.Option("--repeat-penalty", metavar="X", help="Over the last 64 tokens; 1: off.")
-]
-RepeatLastN = Annotated[
-    int,
-    typer.Option(
-        "--repeat-last-n", metavar="N", min=-1, help="Tokens the penalties look at; -1: all."
-    ),
-]
-FrequencyPenalty = Annotated[
-    float, typer.Option("--frequency-penalty", metavar="X", help="Per occurrence; 0: off.")
-]
-PresencePenalty = Annotated[
-    float, typer.Option("--presence-penalty", metavar="X", help="Once per token; 0: off.")
-]
-Seed = Annotated[
-    int,
-    typer.Option(
-        "-s", "--seed", metavar="N", min=-1, help="Same seed, same text; -1: a fresh one."
-    ),
-]
 Stop = Annotated[
     list[str] | None,
     typer.Option(
@@ -130,27 +89,3 @@ Echo = Annotated[
     bool, typer.Option("--echo/--no-echo", help="Show the prompt before its continuation.")
 ]
 IgnoreEos = Annotated[bool, typer.Option("--ignore-eos", help="Go on after end-of-text tokens.")]
-
-_SAMPLING = {
-    "temperature": "temperature",
-    "top_k": "top_k",
-    "top_p": "top_p",
-    "min_p": "min_p",
-    "typical": "typical_p",
-    "repeat_penalty": "repeat_penalty",
-    "repeat_last_n": "repeat_last_n",
-    "frequency_penalty": "frequency_penalty",
-    "presence_penalty": "presence_penalty",
-}
-
-
-def sampling_params(context: typer.Context) -> SamplingParams:
-    """The command's sampling options as SamplingParams; a bad value is a usage error."""
-    from gristmill.sampling import SamplingParams
-
-    given = {field: context.params[option] for option, field in _SAMPLING.items()}
-    seed = context.params["seed"]
-    try:
-        return SamplingParams(**given, seed=None if seed < 0 else seed)
-    except ValueError as error:
-        raise typer.BadParameter(str(error).removeprefix("[sampling] ")) from error

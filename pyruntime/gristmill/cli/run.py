@@ -15,11 +15,13 @@ import typer
 
 from . import options as o
 from .output import TextWriter, is_terminal, load_model, note
+from .sampling import constraint, sampling_params, takes_sampling
 
 if TYPE_CHECKING:
     from gristmill.generate import Generation
 
 
+@takes_sampling
 def run(
     ctx: typer.Context,
     prompt: o.Prompt = None,
@@ -32,16 +34,6 @@ def run(
     max_tokens: o.MaxTokens = -1,
     stop: o.Stop = None,
     echo: o.Echo = True,
-    temperature: o.Temperature = 0.8,
-    top_k: o.TopK = 40,
-    top_p: o.TopP = 0.95,
-    min_p: o.MinP = 0.05,
-    typical: o.Typical = 1.0,
-    repeat_penalty: o.RepeatPenalty = 1.0,
-    repeat_last_n: o.RepeatLastN = 64,
-    frequency_penalty: o.FrequencyPenalty = 0.0,
-    presence_penalty: o.PresencePenalty = 0.0,
-    seed: o.Seed = -1,
     context: o.Context = None,
     kv: o.KvCache = "f16",
     threads: o.Threads = None,
@@ -55,15 +47,16 @@ def run(
     """Continue a text, or answer one message with --chat."""
     del debug  # main() reads it
     text = read_prompt(prompt, prompt_option, file)
-    sampling = o.sampling_params(ctx)
+    constrained = constraint(ctx)
     loaded = load_model(model, threads=threads, context=context, isa=isa, kv=kv, cache=cache)
     chat = chat or system is not None
     generation = loaded.session().generate(
         as_messages(text, system) if chat else text,
         max_tokens=None if max_tokens < 0 else max_tokens,
         stop=stop or (),
-        sampling=sampling,
+        sampling=sampling_params(ctx, loaded.sampling),
         ignore_eos=ignore_eos,
+        **constrained,
     )
     if stats:
         note(loaded.report.describe())

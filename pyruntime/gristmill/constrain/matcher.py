@@ -157,4 +157,5 @@ class Matcher:
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            raise GrammarError(f"[{self._kind}] {self._matcher.get_error()}")
+            problem = self._matcher.get_error().split("\n<state>")[0]  # what follows is a dump
+            raise GrammarError(f"[{self._kind}] {problem}")

@@ -60,7 +60,8 @@ class Row(Protocol):
 
         Returns:
             Ids [n], edited logits [n], logits as computed [n], logsumexp and standard deviation of
-            the edited row (NaN where not asked for), logsumexp as computed.
+            the edited row (NaN where not asked for), logsumexp as computed. With a mask only the
+            allowed tokens, which may be fewer than n.
         """
 
 
@@ -155,13 +156,14 @@ class Sampler:
                 n, recent, p.repeat_penalty, p.frequency_penalty, p.presence_penalty,
                 self._bias, less, mask, self._sums, self._sigma,
             )  # fmt: skip
+            whole = whole or len(ids) < n  # those that the mask allows
             head = Candidates(ids, logits, new_mass, whole, deviation)
         if not math.isfinite(mass):
             raise GristmillError(
                 "[sampling] The logits must be finite. Got NaN or infinity: the model file is "
                 "damaged."
             )
-        if head.logits[0] == -math.inf:
+        if not len(head.ids) or head.logits[0] == -math.inf:
             raise GristmillError("[sampling] At least one token must be allowed. All are banned.")
         return head, raw, mass
 

@@ -12,6 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gristmill.constrain import Constraint
+from gristmill.constrain.gbnf import gbnf_to_lark
 from gristmill.errors import GrammarError
 
 
@@ -58,6 +59,8 @@ def test_it_means_what_it_says(
 # Regular expressions over "a", "b" and "c" that GBNF can write, too: (GBNF, Python).
 atoms = st.sampled_from(
     [
+        ('"x" [ab]* "y"', "(?:x[ab]*y)"),  # may be a lexeme
+        ('"x" ("a" | "b" "a")+ "y"', "(?:x(?:a|ba)+y)"),
         ('"a"', "a"),
         ('"ab"', "(?:ab)"),
         ('""', "(?:)"),
@@ -88,7 +91,10 @@ patterns = st.recursive(
 
 
 @settings(max_examples=150)
-@given(pattern=patterns, texts=st.lists(st.text("abc", max_size=6), max_size=8))
+@given(
+    pattern=patterns,
+    texts=st.lists(st.text("abcxy", max_size=7) | st.text("ab").map("x{}y".format), max_size=8),
+)
 def test_it_is_the_regular_expression(
     pattern: tuple[str, str], texts: list[str], accepts: Accepts
 ) -> None:
@@ -101,6 +107,49 @@ def test_it_is_the_regular_expression(
                 raise
             assume(False)
         assert allowed == bool(re.fullmatch(pattern[1], text)), text
+
+
+STRING = r"""
+root ::= value
+value ::= "[" (value ("," value)*)? "]" | string ws | number
+string ::= "\"" ( [^"\\\x00-\x1F] | "\\" (["\\nt] | "u" [0-9a-f]{4}) )* "\""
+number ::= "-"? [0-9]+
+ws ::= [ \n]*
+"""
+
+
+@pytest.mark.parametrize(
+    ("grammar", "lexemes"),
+    [
+        (STRING, 1),
+        (STRING + 'ws2 ::= "unused"\n', 1),
+        (
+            STRING.replace("| number", '| number | "\\"x\\""'),
+            1,
+        ),  # it begins like a string: the escapes are left
+        ('root ::= [a-z]* "end"', 0),  # its end is among what repeats
+        ('root ::= "<" [a-z]* ">" "." | "<" [a-z]* ">" ";"', 0),  # they begin alike
+        ('root ::= "<" [a-z]* ">"? "."', 1),
+        ('root ::= "(" root ")" | "a"*', 0),
+        ('root ::= ("\\"" [a-z]* "\\"" | "x")+', 1),
+        ('root ::= "\\"" a "\\""\na ::= b b\nb ::= c c\nc ::= d d\nd ::= [x]* [y]', 1),
+    ],
+)
+def test_lexemes_of_several_characters_where_they_mean_the_same(grammar: str, lexemes: int) -> None:
+    assert gbnf_to_lark(grammar).count("\nLEXEME_") == lexemes
+
+
+def test_a_string_of_json_is_a_lexeme_and_means_the_same(accepts: Accepts) -> None:
+    constraint = gbnf(STRING)
+    for text in ('""', '"a\u00e9\\n"', '[["x]"],-12,"\\u00ff" \n]', "3"):
+        assert accepts(constraint, text), text
+    for text in ('"', '"a\n"', '"\\x"', '["a""b"]', '"a"b', '[" ,"'):
+        assert not accepts(constraint, text), text
+
+
+def test_rules_that_double_twenty_times_are_given_up_soon() -> None:
+    rules = "".join(f"a{i} ::= a{i + 1} a{i + 1}\n" for i in range(30))
+    assert "LEXEME_0" in gbnf_to_lark(f"root ::= a0 [x]*\n{rules}a30 ::= [y]* [z]\n")
 
 
 @pytest.mark.parametrize(

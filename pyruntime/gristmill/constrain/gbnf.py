@@ -3,19 +3,23 @@
 
 GBNF describes characters, Lark describes lexemes, which are as long as they can be: "a" "b" "c" |
 "ab" "d" read as lexemes has no "abc". So every lexeme here is one character, and everything above
-it is a rule; llguidance's own converter keeps literals and rules of characters as lexemes, and
-changes what such grammars mean. What llama.cpp documents in grammars/README.md is read; tokens in
-angle brackets are refused.
+it is a rule, but for the parts that gbnf_lexemes.py shows to mean the same; llguidance's own
+converter keeps literals and rules of characters as lexemes, and changes what such grammars mean.
+What llama.cpp documents in grammars/README.md is read; tokens in angle brackets are refused.
 """
 
 from __future__ import annotations
 
 from gristmill.errors import GrammarError
 
+from .gbnf_lexemes import Rules, merge_lexemes
+from .gbnf_nodes import Alt, Chars, Node, Ref, Repeat, Seq, char_set, lark
+
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "[": "[", "]": "]"}
 _HEX = {"x": 2, "u": 4, "U": 8}
 _MOST_REPEATS = 10_000
 _MOST_DEPTH = 100
+_MARKS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
 
 
 def gbnf_to_lark(text: str) -> str:
@@ -33,22 +37,15 @@ def gbnf_to_lark(text: str) -> str:
     for name, at in parser.used.items():
         if name not in rules:
             raise parser.error(f'there is no rule "{name}"', at)
+    merged, lexemes = merge_lexemes(rules)
     lines = ["%llguidance {}"]
-    for name, body in rules.items():
-        lines.append(f"{names[name]}: " + "".join(names[p[1]] if p[0] else p[1] for p in body))
+    lines += [f"{names[name]}: {lark(node, names)}" for name, node in merged.items()]
+    lines += [f"{name}: /{text}/" for name, text in lexemes.items()]
     return "\n".join(lines) + "\n"
 
 
 def _plain(name: str) -> str:
     return "".join(c if c.isascii() and c.isalnum() else "_" for c in name).lower()
-
-
-def _character(code: int) -> str:
-    return f"\\x{{{code:X}}}"
-
-
-# Text of Lark: (is the name of a rule, the name or the text).
-_Parts = list[tuple[bool, str]]
 
 
 class _Parser:
@@ -67,9 +64,9 @@ class _Parser:
         column = at - self._text.rfind("\n", 0, at)
         return GrammarError(f"[gbnf, line {line}, column {column}] {problem}.")
 
-    def rules(self) -> dict[str, _Parts]:
+    def rules(self) -> Rules:
         """All rules by name."""
-        found: dict[str, _Parts] = {}
+        found: Rules = {}
         self._space(lines=True)
         while self._at < len(self._text):
             at = self._at
@@ -113,33 +110,32 @@ class _Parser:
             raise self.error(f"the name of a rule is expected. Got {self._peek()!r}")
         return self._text[start : self._at]
 
-    def _alternatives(self, nested: bool) -> _Parts:
-        parts = self._sequence(nested)
+    def _alternatives(self, nested: bool) -> Node:
+        found = [self._sequence(nested)]
         while self._peek() == "|":
             self._at += 1
             self._space(lines=True)
-            parts = [*parts, (False, " | "), *self._sequence(nested)]
-        return parts
+            found.append(self._sequence(nested))
+        return found[0] if len(found) == 1 else Alt(tuple(found))
 
-    def _sequence(self, nested: bool) -> _Parts:
-        parts: _Parts = []
+    def _sequence(self, nested: bool) -> Node:
+        found: list[Node] = []
         while self._peek() and self._peek() not in "|)\r\n":
-            item = self._item()
-            item = self._repeated(item)
-            parts += [*item, (False, " ")]
+            item = self._repeated(self._item())
+            found += item.items if isinstance(item, Seq) else (item,)
             self._space(lines=nested)
-        return parts
+        return Seq(tuple(found))
 
-    def _item(self) -> _Parts:
-        """A literal, class, group, rule or any character; in parentheses unless it is one thing."""
+    def _item(self) -> Node:
+        """A literal, class, group, rule or any character."""
         c = self._peek()
         if c == '"':
             return self._literal()
         if c == "[":
-            return [(False, self._class())]
+            return self._class()
         if c == ".":
             self._at += 1
-            return [(False, "/(?s:.)/")]
+            return char_set([], negated=True)
         if c == "(":
             return self._group()
         if c == "<" or self._text.startswith("!<", self._at):
@@ -147,9 +143,9 @@ class _Parser:
         at = self._at
         name = self._name()
         self.used.setdefault(name, at)
-        return [(True, name)]
+        return Ref(name)
 
-    def _group(self) -> _Parts:
+    def _group(self) -> Node:
         self._depth += 1
         if self._depth > _MOST_DEPTH:
             raise self.error("groups are nested too deeply")
@@ -158,17 +154,18 @@ class _Parser:
         inner = self._alternatives(nested=True)
         self._expect(")")
         self._depth -= 1
-        return [(False, "("), *inner, (False, ")")]
+        return inner
 
-    def _literal(self) -> _Parts:
+    def _literal(self) -> Node:
         self._at += 1
         found = []
         while self._peek() != '"':
-            found.append(f"/{_character(self._code())}/")
+            code = self._code()
+            found.append(Chars(((code, code),)))
         self._at += 1
-        return [(False, found[0] if len(found) == 1 else f"({' '.join(found)})")]
+        return Seq(tuple(found))
 
-    def _class(self) -> str:
+    def _class(self) -> Node:
         at = self._at
         self._at += 1
         negated = self._peek() == "^"
@@ -181,13 +178,12 @@ class _Parser:
                 last = self._code()
             if last < first:
                 raise self.error("a range goes from its lower to its higher character", at)
-            ranges.append(_character(first) + ("" if first == last else f"-{_character(last)}"))
+            ranges.append((first, last))
         self._at += 1
-        if not ranges:
-            if negated:
-                return "/(?s:.)/"
+        found = char_set(ranges, negated)
+        if not found.ranges:
             raise self.error("an empty class matches nothing", at)
-        return f"/[{'^' if negated else ''}{''.join(ranges)}]/"
+        return found
 
     def _code(self) -> int:
         """The code point of a character, which may be written as an escape."""
@@ -211,22 +207,16 @@ class _Parser:
             raise self.error(f"there is no escape \\{c}", self._at - 2)
         return ord(_ESCAPES[c])
 
-    def _repeated(self, item: _Parts) -> _Parts:
+    def _repeated(self, item: Node) -> Node:
         """The item with the repetitions that follow it."""
         while self._peek() and self._peek() in "*+?{":
             mark = self._peek()
             self._at += 1
-            if mark == "{":
-                mark = self._counts()
-            if mark == "{0}":
-                item = [(False, "()")]
-            elif len(item) > 1:
-                item = [(False, "("), *item, (False, f"){mark}")]
-            else:
-                item = [*item, (False, mark)]
+            bounds = _MARKS[mark] if mark in _MARKS else self._counts()
+            item = Repeat(item, *bounds)
         return item
 
-    def _counts(self) -> str:
+    def _counts(self) -> tuple[int, int | None]:
         at = self._at
         end = self._text.find("}", self._at)
         numbers = self._text[self._at : end].replace(" ", "").split(",") if end >= 0 else []
@@ -239,6 +229,4 @@ class _Parser:
         least, most = int(numbers[0]), int(numbers[1]) if numbers[1] else None
         if least > _MOST_REPEATS or (most is not None and not least <= most <= _MOST_REPEATS):
             raise self.error(f"repetitions are n <= m <= {_MOST_REPEATS}", at)
-        if most == 0:
-            return "{0}"
-        return f"{{{least},{'' if most is None else most}}}"
+        return least, most

@@ -152,7 +152,16 @@ struct PairSums {
 // A block of 256 values. A format whose scales fit into its weights (ExpandedFrom) has none left,
 // if they then are signed bytes; with an offset they are not.
 template <class Panel>
-using PairForm = std::conditional_t<Panel::kHasMin, typename ExpandedFrom<Panel>::Type, Panel>;
+struct PairFormOf {
+  using Type = Panel;
+};
+template <class Panel>
+  requires(Panel::kHasMin)
+struct PairFormOf<Panel> {
+  using Type = typename ExpandedFrom<Panel>::Type;
+};
+template <class Panel>
+using PairForm = typename PairFormOf<Panel>::Type;
 
 struct PairLines256 {
   struct Half {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Compiled once per ISA: GM_ISA names the level and its namespace, a simd header gave the
 // vocabulary. Everything has internal linkage but the one table.
-#include <type_traits>
-
 #include "formats/activation.h"
 #include "formats/code_tables.h"
 #include "kernels/kernel_table.h"

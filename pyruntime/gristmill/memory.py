@@ -3,12 +3,13 @@
 
 Sizes of weights, KV cache and buffers are the core's own (`_core.MemoryPlan`), computed from the
 file's header by the functions that allocate. The rest of the process (interpreter, libraries,
-tokenizer) is measured instead of guessed: tokenizer and chat template are built,
-which loading does too, and what this process then has resident is the base.
+tokenizer) is measured instead of guessed: what loading imports is imported, tokenizer and chat
+template are built, and what this process then has resident is the base.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -102,6 +103,8 @@ def estimate(
     blueprint.require()
     text = tokenizer.from_metadata(file.metadata)
     template = read_template(file.metadata, text)
+    for module in ("gristmill.model", "numpy.random"):  # loading and sampling need them, too
+        importlib.import_module(module)
     base = machine.resident_bytes() or 0
     del text, template
     plan = blueprint.memory

@@ -52,6 +52,8 @@ class Terminal:
 
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
+            # A background job, which the tests may be, ignores Ctrl-C, and so would its children.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.execvpe(COMMAND[0], [*COMMAND, *arguments], env)
         self.raw = ""
         self.output = ""  # what is not yet expected, without escape sequences

@@ -3,6 +3,7 @@
 // compute; what runs then cannot fail. Calls of several threads take turns.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -73,8 +74,8 @@ class Session {
   Executor executor_;
   MaskedRow masked_;
   std::mutex mutex_;
-  size_t position_ = 0;
-  size_t logits_rows_ = 0;
+  std::atomic<size_t> position_ = 0;  // read without the lock, too
+  std::atomic<size_t> logits_rows_ = 0;
 };
 
 }  // namespace gm

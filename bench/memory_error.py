@@ -4,7 +4,7 @@
     python bench/memory_error.py model.gguf:2048 model.gguf:16384 other.gguf:4096:128
 
 Each FILE:CONTEXT[:BATCH] is planned in one process and loaded in another, where a prompt of
-varied tokens fills the whole context; the peak is the system's own high-water mark.
+varied tokens fills the whole context and one token is sampled; the peak is the system's own high-water mark.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ _LOAD = """
 import json, sys
 from gristmill import machine
 from gristmill.model import Model
+from gristmill.sampling import make_sampler
 path, context, batch = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 model = Model.load(path, context=context, max_batch=batch, cache=False)
 session = model.session()
 session.evaluate([(7919 * i * i + 17 * i) % model.vocab_size for i in range(context)])
-session.candidates(40)
+make_sampler(model.sampling, model.tokenizer).sample(session, [])
 print(json.dumps({"peak": machine.peak_rss_bytes(), "seconds": model.report.load_seconds}))
 """
 

@@ -4,7 +4,8 @@
     python bench/memory_error.py model.gguf:2048 model.gguf:16384 other.gguf:4096:128
 
 Each FILE:CONTEXT[:BATCH] is planned in one process and loaded in another, where a prompt of
-varied tokens fills the whole context and one token is sampled; the peak is the system's own high-water mark.
+varied tokens fills the whole context and one token is sampled; the peak is the system's own
+high-water mark.
 """
 
 from __future__ import annotations

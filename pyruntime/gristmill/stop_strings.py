@@ -26,7 +26,7 @@ class StopMatcher:
         if found:
             self._held = ""
             return held[: min(found)[1]], True
-        keep = max(_overlap(held, stop) for stop in self._stops)
+        keep = max(begun(held, stop) for stop in self._stops)
         cut = len(held) - keep
         self._held = held[cut:]
         return held[:cut], False
@@ -37,9 +37,9 @@ class StopMatcher:
         return held
 
 
-def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of `text` that is a proper beginning of `stop`."""
-    for size in range(min(len(text), len(stop) - 1), 0, -1):
-        if stop.startswith(text[-size:]):
+def begun(text: str, marker: str) -> int:
+    """Length of the longest end of `text` that is a proper beginning of `marker`."""
+    for size in range(min(len(text), len(marker) - 1), 0, -1):
+        if marker.startswith(text[-size:]):
             return size
     return 0

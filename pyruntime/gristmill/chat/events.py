@@ -7,8 +7,12 @@ taken only at a complete marker, and what may still become one is held back.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from ..stop_strings import begun
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class ToolCall:
 
 
 Event = Text | ToolCall
+E = TypeVar("E")
 
 
 def joined(events: Iterable[Event]) -> list[Event]:
@@ -56,16 +61,31 @@ def cut(text: str, markers: Sequence[str]) -> tuple[str, str, str]:
     if found:
         at, _, marker = min(found)
         return text[:at], marker, text[at + len(marker) :]
-    held = max((_begun(text, marker) for marker in markers), default=0)
+    held = max((begun(text, marker) for marker in markers), default=0)
     return text[: len(text) - held], "", text[len(text) - held :]
 
 
-def _begun(text: str, marker: str) -> int:
-    """Length of the longest end of the text that is a proper beginning of the marker."""
-    for size in range(min(len(text), len(marker) - 1), 0, -1):
-        if marker.startswith(text[-size:]):
-            return size
-    return 0
+class PieceParser(ABC, Generic[E]):
+    """Takes a text that comes in pieces apart, decision by decision."""
+
+    def __init__(self) -> None:
+        self._held = ""  # what is not decided yet
+
+    def feed(self, text: str) -> list[E]:
+        """What is certain now."""
+        self._held += text
+        out: list[E] = []
+        while self._step(out):
+            pass
+        return out
+
+    @abstractmethod
+    def flush(self) -> list[E]:
+        """What was held back, now that nothing follows."""
+
+    @abstractmethod
+    def _step(self, out: list[E]) -> bool:
+        """Takes one decision; false if more text is needed for the next."""
 
 
 class JsonEnd:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 
-from .events import Event, Text, ToolCall, cut
+from .events import Event, PieceParser, Text, ToolCall, cut
 
 _MESSAGE = "<|message|>"
 _ENDS = ("<|end|>", "<|call|>", "<|return|>", "<|start|>")
@@ -21,23 +21,15 @@ _RECIPIENT = re.compile(r"\bto=(?:functions\.)?([^\s<]+)")
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)")
 
 
-class HarmonyParser:
+class HarmonyParser(PieceParser[Event]):
     """The events of a reply, in pieces."""
 
     def __init__(self) -> None:
-        self._held = ""
+        super().__init__()
         self._header: str | None = ""  # None inside of a message
         self._kind = "content"
         self._call = ""  # the function that the message is for
         self._body = ""
-
-    def feed(self, text: str) -> list[Event]:
-        """What is certain now."""
-        self._held += text
-        out: list[Event] = []
-        while self._step(out):
-            pass
-        return out
 
     def flush(self) -> list[Event]:
         """What was held back, now that nothing follows; an unfinished call is content."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .events import Text, cut
+from .events import PieceParser, Text, cut
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def reasoning_format(source: str) -> ReasoningFormat | None:
     return _FORMATS[-1] if "</think>" in source else None
 
 
-class ReasoningParser:
+class ReasoningParser(PieceParser[Text]):
     """Tells reasoning from content, in pieces.
 
     Args:
@@ -55,19 +55,11 @@ class ReasoningParser:
     """
 
     def __init__(self, form: ReasoningFormat, opened: bool = False) -> None:
+        super().__init__()
         self._form = form
         self._inside = opened
-        self._held = ""
         self._begun = False  # whether the present part has text that is not blank
         self._seen = opened  # whether there was reasoning
-
-    def feed(self, text: str) -> list[Text]:
-        """What is certain now."""
-        self._held += text
-        out: list[Text] = []
-        while self._step(out):
-            pass
-        return out
 
     def flush(self) -> list[Text]:
         """What was held back, now that nothing follows. Reasoning that was not closed stays one."""
@@ -77,7 +69,6 @@ class ReasoningParser:
         return [Text(held)] if held else []
 
     def _step(self, out: list[Text]) -> bool:
-        """Takes one decision; false if more text is needed for the next."""
         if self._inside:
             before, marker, rest = cut(self._held, (self._form.end,))
             kept = before if marker else before[: len(before.rstrip())]

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from . import call_syntax
 from .call_syntax import Schemas
-from .events import Event, JsonEnd, Text, ToolCall, cut
+from .events import Event, JsonEnd, PieceParser, Text, ToolCall, cut
 
 _CALL = "<\uff5ctool\u2581call\u2581{}\uff5c>"
 _CALLS = "<\uff5ctool\u2581calls\u2581{}\uff5c>"
@@ -41,16 +41,6 @@ class ToolFormat:
     ignored: tuple[str, ...] = ()
 
 
-class Parser(Protocol):
-    """Events of a reply, in pieces."""
-
-    def feed(self, text: str) -> list[Event]:
-        """What is certain now."""
-
-    def flush(self) -> list[Event]:
-        """What was held back, now that nothing follows."""
-
-
 _HERMES = ToolFormat(
     "Hermes", "<tool_call>", "</tool_call>", call_syntax.hermes, call_syntax.json_goes_on
 )
@@ -70,7 +60,9 @@ _DEEPSEEK = ToolFormat(
 )
 
 
-def tool_parser(source: str, tools: Sequence[Mapping[str, Any]] | None = None) -> Parser | None:
+def tool_parser(
+    source: str, tools: Sequence[Mapping[str, Any]] | None = None
+) -> PieceParser[Event] | None:
     """The parser for a template (its source), or None if its calls are not known.
 
     Args:
@@ -104,24 +96,16 @@ def schemas_of(tools: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any
     return found
 
 
-class DelimitedParser:
+class DelimitedParser(PieceParser[Event]):
     """Calls between a start and an end marker."""
 
     def __init__(self, form: ToolFormat, schemas: Schemas) -> None:
+        super().__init__()
         self._form = form
         self._schemas = schemas
-        self._held = ""
         self._body: str | None = None  # of the call that is open
         self._blank = ""  # dropped if a call follows
         self._called = False
-
-    def feed(self, text: str) -> list[Event]:
-        """What is certain now."""
-        self._held += text
-        out: list[Event] = []
-        while self._step(out):
-            pass
-        return out
 
     def flush(self) -> list[Event]:
         """What was held back; an unfinished call is text."""
@@ -161,25 +145,17 @@ class DelimitedParser:
         self._blank = ""
 
 
-class MistralParser:
+class MistralParser(PieceParser[Event]):
     """[TOOL_CALLS][{...}, ...] or [TOOL_CALLS]name[ARGS]{...}, the latter once per call."""
 
     _START = "[TOOL_CALLS]"
     _ARGS = "[ARGS]"
 
     def __init__(self) -> None:
-        self._held = ""
+        super().__init__()
         self._body: str | None = None  # what follows the marker
         self._end = JsonEnd()
         self._scanned = 0
-
-    def feed(self, text: str) -> list[Event]:
-        """What is certain now."""
-        self._held += text
-        out: list[Event] = []
-        while self._step(out):
-            pass
-        return out
 
     def flush(self) -> list[Event]:
         """What was held back; an unfinished call is text."""
@@ -235,23 +211,20 @@ class MistralParser:
         return known if len(known) == len(calls) else None
 
 
-class LlamaParser:
+class LlamaParser(PieceParser[Event]):
     """A reply that is {"name": ..., "parameters": {...}}, or several with ";" between."""
 
     _TAG = "<|python_tag|>"
 
     def __init__(self) -> None:
-        self._held = ""
+        super().__init__()
         self._is_text = False  # the reply is no call
         self._end = JsonEnd()
         self._scanned = 0
 
     def feed(self, text: str) -> list[Event]:
         """What is certain now."""
-        self._held += text
-        out: list[Event] = []
-        while not self._is_text and self._step(out):
-            pass
+        out = super().feed(text)
         if self._is_text and self._held:
             out.append(Text(self._held))
             self._held = ""
@@ -263,6 +236,8 @@ class LlamaParser:
         return [Text(text)] if text.strip() else []
 
     def _step(self, out: list[Event]) -> bool:
+        if self._is_text:
+            return False
         body = self._held.lstrip(" \t\r\n;")
         if body.startswith(self._TAG):
             body = body[len(self._TAG) :].lstrip()

@@ -219,7 +219,7 @@ def remove(name: HubName) -> tuple[int, int]:
     """Removes a model's files; without a type, all GGUF files of the repository.
 
     Returns:
-        How many files were removed, and their bytes.
+        How many files were removed, and the bytes that this freed.
 
     Raises:
         ResourceError: There are none, or they cannot be removed.
@@ -231,12 +231,14 @@ def remove(name: HubName) -> tuple[int, int]:
         raise ResourceError(f"[{name}] The model is not on this computer.")
     files = choose(name, here) if name.wanted else itertools.chain(*group(here).values())
     blobs = {(snapshot / file).resolve() for file in files}
-    size = sum(blob.stat().st_size for blob in blobs)
+    # A link may lead to a file of the user's own: only the link goes then.
+    owned = {blob for blob in blobs if blob.is_relative_to(folder.resolve())}
+    size = sum(blob.stat().st_size for blob in owned)
     try:
         for link in (folder / "snapshots").rglob("*.gguf"):
             if link.resolve() in blobs:
                 link.unlink()
-        for blob in blobs:
+        for blob in owned:
             blob.unlink(missing_ok=True)
         if not any(path.is_file() for path in (folder / "snapshots").rglob("*")):
             shutil.rmtree(folder)

@@ -123,7 +123,7 @@ def _download(name: HubName, commit: str, file: str, tell: Callable[[int], None]
 
     url = hf_hub_url(name.repo, file, revision=commit)
     found = get_hf_file_metadata(url)
-    if not found.etag or "/" in found.etag or found.size is None:
+    if not found.etag or not found.etag.isalnum() or found.size is None:
         raise ResourceError(f"[{name}] The server states no size and hash for {file!r}.")
     blob = repository_folder(name.repo) / "blobs" / found.etag
     partial = blob.with_name(blob.name + PARTIAL)

@@ -108,6 +108,17 @@ def test_rm_keeps_other_files(here: Pull) -> None:
     assert [m.name for m in hub_cache.pulled()] == ["hf:user/model:m-Q2_K.gguf"]
 
 
+def test_rm_leaves_what_lies_outside_the_cache(here: Pull, tmp_path: Path) -> None:
+    path = here("hf:user/model:Q8_0")
+    own = tmp_path / "own.gguf"
+    path.resolve().rename(own)
+    path.unlink()
+    path.symlink_to(own)
+    assert hub_cache.remove(HubName.parse("hf:user/model:Q8_0")) == (1, 0)
+    assert own.is_file()
+    assert not path.is_symlink()
+
+
 def test_progress_counts_bytes(here: Pull, hub: FakeHub) -> None:
     from gristmill import hub_download
 

@@ -5,19 +5,17 @@
 #pragma once
 
 #define _IMMINTRIN_H_INCLUDED  // GCC's parts want to be included by the whole
+// clang-format off: each needs those above it
 #include <x86gprintrin.h>
-//
 #include <mmintrin.h>
 #include <xmmintrin.h>
-//
 #include <emmintrin.h>
 #include <pmmintrin.h>
 #include <smmintrin.h>
 #include <tmmintrin.h>
-//
 #include <avxintrin.h>
-//
 #include <avx2intrin.h>
+// clang-format on
 #include <f16cintrin.h>
 #include <fmaintrin.h>
 #include "avx512.h"

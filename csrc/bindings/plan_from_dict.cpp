@@ -160,8 +160,13 @@ Op read_op(Record& r) {
   }
   if (name == "quantize") return QuantizeOp{r.id("x"), r.id("act")};
   if (name == "linear") {
-    return LinearOp{r.id("act"),          r.ids("weights"),        r.ids("outs"),
-                    r.flag("accumulate"), r.ids_or_none("biases"), r.real("scale")};
+    return LinearOp{r.id("act"),
+                    r.ids("weights"),
+                    r.ids("outs"),
+                    r.flag("accumulate"),
+                    r.ids_or_none("biases"),
+                    r.real("scale"),
+                    r.ids_or_none("factors")};
   }
   if (name == "rope_store") {
     return RopeStoreOp{r.id("q"),     r.id("k"),        r.id("v"),

@@ -64,7 +64,8 @@ std::vector<WeightUse> weight_uses(const Plan& plan) {
     if (const auto* logits = std::get_if<LogitsOp>(&op)) mark(uses, logits->weight, panels);
     if (const auto* linear = std::get_if<LinearOp>(&op)) {
       for (const WeightId id : linear->weights) mark(uses, id, panels);
-      for (const WeightId id : linear->biases) mark(uses, id, vector);
+      for (const auto* ids : {&linear->biases, &linear->factors})
+        for (const WeightId id : *ids) mark(uses, id, vector);
     }
   }
   for (const RopeSpec& rope : plan.ropes) {

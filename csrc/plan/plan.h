@@ -88,8 +88,8 @@ struct QuantizeOp {
   BufferId act;
 };
 
-// outs[i] = (accumulate ? outs[i] : 0) + scale * (weights[i] act + biases[i]): one region over the
-// panels of all.
+// outs[i] = (accumulate ? outs[i] : 0) + scale * factors[i] * (weights[i] act + biases[i]): one
+// region over the panels of all. A weight with a factor has no bias.
 struct LinearOp {
   BufferId act;
   std::vector<WeightId> weights;  // [rows, K]
@@ -97,6 +97,7 @@ struct LinearOp {
   bool accumulate;
   std::vector<WeightId> biases = {};  // [rows] or kNone, one per weight; or none at all
   double scale = 1.0;
+  std::vector<WeightId> factors = {};  // [1] or kNone, one per weight; or none at all
 };
 
 // Rotates q and k in place, then stores k and v at the batch's positions of the layer's cache.
@@ -170,7 +171,7 @@ OpUse uses_of(const Op& op);
 struct WeightUse {
   bool rows = false;    // rows by token id
   bool panels = false;  // a linear product
-  bool vector = false;  // f32 values: norms, biases, rope factors
+  bool vector = false;  // f32 values: norms, biases, factors
 };
 std::vector<WeightUse> weight_uses(const Plan& plan);
 

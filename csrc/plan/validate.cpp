@@ -227,14 +227,19 @@ class StructureCheck {
     format(!o.weights.empty() && o.weights.size() == o.outs.size() && o.weights.size() <= 64,
            "A linear group has 1 to 64 weights and as many outputs. Got " + text(o.weights.size()) +
                " and " + text(o.outs.size()) + ".");
-    format(o.biases.empty() || o.biases.size() == o.weights.size(),
-           "A linear group has no biases or one per weight. Got " + text(o.biases.size()) + ".");
+    for (const auto* ids : {&o.biases, &o.factors})
+      format(ids->empty() || ids->size() == o.weights.size(),
+             "A linear group has no biases and factors or one per weight. Got " +
+                 text(ids->size()) + ".");
     for (size_t i = 0; i < o.weights.size(); ++i) {
       const WeightSpec& w = weight(o.weights[i], 2);
       same(width, w.shape[1], "The row length of '" + w.name + "'");
       same(f32(o.outs[i], rows_of(o.act)), w.shape[0], "The number of rows of '" + w.name + "'");
       if (!o.biases.empty() && o.biases[i] != kNone)
         same(weight(o.biases[i], 1).shape[0], w.shape[0], "The length of the bias");
+      if (o.factors.empty() || o.factors[i] == kNone) continue;
+      same(weight(o.factors[i], 1).shape[0], 1, "The length of the factor");
+      format(o.biases.empty() || o.biases[i] == kNone, "A weight has a factor or a bias.");
     }
     positive(o.scale, 1e6, "The scale of a linear layer");
   }

@@ -115,6 +115,8 @@ class Compiler {
       part.args.accumulate = o.accumulate;
       if (!o.biases.empty() && o.biases[i] != kNone)
         part.args.bias = in_.weights[o.biases[i]].values;
+      if (!o.factors.empty() && o.factors[i] != kNone)
+        part.args.scale *= *in_.weights[o.factors[i]].values;
       step.parts.push_back(part);
     }
     step.which = rows(o.act);

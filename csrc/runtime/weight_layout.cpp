@@ -48,7 +48,8 @@ uint64_t bytes_per_token(const Plan& plan, const WeightLayout& layout) {
   for (const Op& op : plan.ops) {
     if (const auto* linear = std::get_if<LinearOp>(&op)) {
       for (const WeightId id : linear->weights) streamed(id);
-      for (const WeightId id : linear->biases) vector(id);
+      for (const auto* ids : {&linear->biases, &linear->factors})
+        for (const WeightId id : *ids) vector(id);
     }
     if (const auto* logits = std::get_if<LogitsOp>(&op)) streamed(logits->weight);
     if (const auto* norm = std::get_if<RmsNormOp>(&op)) vector(norm->weight);

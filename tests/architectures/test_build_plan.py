@@ -219,10 +219,22 @@ def test_linear_layers_have_the_biases_of_the_file() -> None:
         build_plan(file)
 
 
-def test_factors_of_matrices_are_refused() -> None:
+def test_factors_of_matrices_are_those_of_the_file() -> None:
     file = llama_file()
     file.tensors["blk.0.attn_q.scale"] = FakeTensor((1,))
-    with pytest.raises(UnsupportedError, match=r"Factors of whole matrices.*blk.0.attn_q.scale"):
+    plan = build_plan(file)
+    ((factor, *others),) = [op.factors for op in plan.ops if isinstance(op, Linear) and op.factors]
+    assert plan.weights[factor or 0] == Weight("blk.0.attn_q.scale", (1,))
+    assert others == [None, None]
+    file.tensors["blk.0.attn_q.bias"] = FakeTensor((64,))
+    with pytest.raises(UnsupportedError, match=r"attn_q' has a bias and a factor"):
+        build_plan(file)
+
+
+def test_other_factors_are_refused() -> None:
+    file = llama_file()
+    file.tensors["output.scale"] = FakeTensor((1,))
+    with pytest.raises(UnsupportedError, match=r"matrices of blocks only.*output.scale"):
         build_plan(file)
 
 

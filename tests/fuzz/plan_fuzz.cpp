@@ -113,7 +113,7 @@ struct ChangeOp {
         o.scale = c.real();
         break;
       case 5:
-        o.biases.push_back(c.below(2) ? gm::kNone : c.byte());
+        (c.below(2) ? o.biases : o.factors).push_back(c.below(2) ? gm::kNone : c.byte());
         break;
       default:
         c.below(2) && !o.weights.empty()

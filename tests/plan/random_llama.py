@@ -39,6 +39,7 @@ class Tiny:
     weights: str = "F32"
     down: str | None = None  # type of ffn_down and attn_v, if another
     norms: str = "F32"
+    scaled: bool = False  # matrices of the blocks have factors of their own, as NVFP4 files do
     seed: int = 1
 
 
@@ -74,6 +75,9 @@ def write(path: Path, shape: Tiny) -> Path:
             values *= np.float32(dims[1] ** -0.5)
         kind = gguf.GGMLQuantizationType[_type_of(name, shape)]
         writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
+        if shape.scaled and name.startswith("blk.") and not norm:
+            factor = rng.uniform(0.5, 2, 1).astype(np.float32)
+            writer.add_tensor(name.replace(".weight", ".scale"), factor)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -116,10 +120,13 @@ def _type_of(name: str, shape: Tiny) -> str:
 
 
 def read(path: Path) -> dict[str, Array]:
-    """Dequantized weights by name."""
+    """Dequantized weights by name, multiplied by their factors."""
     tensors = gguf.GGUFReader(path).tensors
-    return {t.name: gguf.quants.dequantize(t.data, t.tensor_type).astype(np.float64)
-            for t in tensors}  # fmt: skip
+    found = {t.name: gguf.quants.dequantize(t.data, t.tensor_type).astype(np.float64)
+             for t in tensors}  # fmt: skip
+    for name in [name for name in found if name.endswith(".scale")]:
+        found[name.replace(".scale", ".weight")] *= found.pop(name)
+    return found
 
 
 def forward(weights: dict[str, Array], shape: Tiny, tokens: NDArray[np.int32]) -> Array:

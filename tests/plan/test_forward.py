@@ -61,8 +61,18 @@ def splits_of(total: int, size: int) -> list[int]:
         Tiny(window=9),
         Tiny(norms="F16"),
         Tiny(head_dim=128, heads=2, kv_heads=2),
+        Tiny(scaled=True),
     ],
-    ids=["plain", "tied-factors", "gqa-partial-rope", "mqa-linear", "window", "f16-norms", "wide"],
+    ids=[
+        "plain",
+        "tied-factors",
+        "gqa-partial-rope",
+        "mqa-linear",
+        "window",
+        "f16-norms",
+        "wide",
+        "scaled",
+    ],
 )
 def test_f32_weights_agree_with_float64(tiny: MakeFile, shape: Tiny) -> None:
     path = tiny(shape)

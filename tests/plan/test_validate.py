@@ -143,6 +143,8 @@ NOT_A_PLAN = [
     (change("ops", "linear", "scale", to=float("inf")), "scale of a linear"),
     (change("ops", "linear", "biases", to=[0]), "one per weight"),
     (change("ops", "linear", "biases", to=[999] * 3), "Weight 999"),
+    (change("ops", "linear", "factors", to=[0]), "one per weight"),
+    (change("ops", "linear", "factors", to=[999] * 3), "Weight 999"),
     (change("ops", "attention", "softcap", to=-1.0), "soft cap"),
     (change("ops", "glu", "activation", to="relu"), "relu"),
     (change("ops", "logits", "softcap", to=float("nan")), "soft cap"),
@@ -184,6 +186,7 @@ DOES_NOT_FIT = [
     (change("ropes", 0, "scales", to=[1.0] * 3), "one per pair"),
     (change("ops", "rms_norm", "heads", to=2), "length of"),
     (change("ops", "linear", "biases", to=[1] * 3), "length of the bias"),
+    (change("ops", "linear", "factors", to=[1] * 3), "length of the factor"),
     (change("vocab_size", to=71), "rows"),
     (change("weights", 0, "name", to="token_embd.wait"), "'token_embd.wait' is missing"),
 ]

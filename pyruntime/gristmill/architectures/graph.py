@@ -23,7 +23,7 @@ from itertools import accumulate
 from typing import Literal
 
 from gristmill.architectures.plan import Activation, Kv, Rope, Weight
-from gristmill.errors import FormatError, ShapeError
+from gristmill.errors import FormatError, ShapeError, UnsupportedError
 
 Rows = Literal["batch", "logits"]
 
@@ -72,6 +72,12 @@ class LinearNode(Node):
     weights: tuple[int, ...]
     biases: tuple[int | None, ...]
     scale: float
+    factors: tuple[int | None, ...]
+
+    @property
+    def details(self) -> tuple[tuple[int | None, ...], float, tuple[int | None, ...]]:
+        """What of it the operation takes as it is."""
+        return self.biases, self.scale, self.factors
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ class Graph:
     Args:
         rows: Rows of linear weights by role, such as {"attn_q": 2048}.
         eps: Of all norms that do not give their own.
-        tensors: Names in the file, among which biases are looked for.
+        tensors: Names in the file, among which biases and factors are looked for.
     """
 
     rows: Mapping[str, int]
@@ -147,15 +153,21 @@ class Graph:
         return out
 
     def linear(self, x: Value, *names: str, scale: float = 1.0) -> tuple[Value, ...]:
-        """scale * (W x + bias) for one or more weights, which share x's quantized activations."""
-        weights, biases = [], []
+        """scale * (factor W x + bias) for weights that share x's quantized activations.
+
+        Biases and factors of whole matrices (NVFP4) are those that the file has.
+        """
+        weights, biases, factors = [], [], []
         for name in names:
             role = name.rpartition(".")[2]
             if role not in self.rows:
                 raise ShapeError(f"[graph] The rows of {name!r} are not known. Give them a role.")
             weights.append(self._weight(name, (self.rows[role], x.width)))
-            biases.append(self._bias(name, self.rows[role]))
-        return self._products(x, weights, tuple(biases), scale)
+            biases.append(self._optional(f"{name}.bias", self.rows[role]))
+            factors.append(self._optional(f"{name}.scale", 1))
+            if None not in (biases[-1], factors[-1]):
+                raise UnsupportedError(f"[graph] {name!r} has a bias and a factor: not run yet.")
+        return self._products(x, weights, biases, factors, scale)
 
     def split(self, x: Value, name: str, *rows: int) -> tuple[Value, ...]:
         """The product of x with one fused matrix, cut into values of so many rows each."""
@@ -164,7 +176,8 @@ class Graph:
             Weight(f"{name}.weight", (count, x.width), first, sum(rows))
             for count, first in zip(rows, firsts, strict=False)
         ]
-        return self._products(x, [self._listed(part) for part in slices], (), 1.0)
+        factors = [self._optional(f"{name}.scale", 1)] * len(rows)
+        return self._products(x, [self._listed(part) for part in slices], [], factors, 1.0)
 
     def rope(self, q: Value, k: Value, rope: Rope, *, neox: bool = False) -> tuple[Value, Value]:
         """Rotary position embedding; pairs are neighbours, or half a head apart with `neox`."""
@@ -243,16 +256,22 @@ class Graph:
         return Value(self._values - 1, width, rows)
 
     def _products(
-        self, x: Value, weights: list[int], biases: tuple[int | None, ...], scale: float
+        self,
+        x: Value,
+        weights: list[int],
+        biases: list[int | None],
+        factors: list[int | None],
+        scale: float,
     ) -> tuple[Value, ...]:
         outs = tuple(self._value(self.weights[i].shape[0], x.rows) for i in weights)
-        used = () if all(bias is None for bias in biases) else biases
-        self.nodes.append(LinearNode((x,), outs, tuple(weights), used, scale))
+        given, scaled = (
+            () if all(i is None for i in ids) else tuple(ids) for ids in (biases, factors)
+        )
+        self.nodes.append(LinearNode((x,), outs, tuple(weights), given, scale, scaled))
         return outs
 
-    def _bias(self, name: str, rows: int) -> int | None:
-        bias = f"{name}.bias"
-        return self._listed(Weight(bias, (rows,))) if bias in self.tensors else None
+    def _optional(self, name: str, length: int) -> int | None:
+        return self._listed(Weight(name, (length,))) if name in self.tensors else None
 
     def _weight(self, name: str, shape: tuple[int, ...]) -> int:
         return self._listed(Weight(f"{name}.weight", shape))

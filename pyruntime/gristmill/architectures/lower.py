@@ -155,10 +155,10 @@ class _Lowering:
         target = self.residual_target(node, index)
         if target is not None:
             self.fused[node.outputs[0].id] = target
-            self.ops.append(Linear(act, node.weights, (target,), True, node.biases, node.scale))
+            self.ops.append(Linear(act, node.weights, (target,), True, *node.details))
             return
         outs = tuple(self.new_f32(value) for value in node.outputs)
-        self.ops.append(Linear(act, node.weights, outs, False, node.biases, node.scale))
+        self.ops.append(Linear(act, node.weights, outs, False, *node.details))
 
     def residual_target(self, node: Node, index: int) -> int | None:
         """The buffer of x where the node's output is only added to x, and x is then dead."""

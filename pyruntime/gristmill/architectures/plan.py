@@ -8,7 +8,7 @@ validates everything again. Ids are indices into `Plan.buffers`, `Plan.weights`,
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
 PLAN_VERSION = 2
@@ -109,7 +109,7 @@ class Quantize:
 
 @dataclass(frozen=True)
 class Linear:
-    """outs[i] (+)= scale * (weights[i] act + biases[i]), in one parallel region."""
+    """outs[i] (+)= scale * factors[i] * (weights[i] act + biases[i]), in one parallel region."""
 
     op: ClassVar[str] = "linear"
     act: int
@@ -118,6 +118,7 @@ class Linear:
     accumulate: bool
     biases: tuple[int | None, ...] = ()
     scale: float = 1.0
+    factors: tuple[int | None, ...] = ()  # of whole matrices: vectors of one number
 
 
 @dataclass(frozen=True)
@@ -210,11 +211,11 @@ class Plan:
         return {
             "version": PLAN_VERSION,
             "vocab_size": self.vocab_size,
-            "layers": [asdict(layer) for layer in self.layers],
-            "buffers": [asdict(buffer) for buffer in self.buffers],
-            "weights": [asdict(weight) for weight in self.weights],
-            "ropes": [asdict(rope) for rope in self.ropes],
-            "ops": [{"op": op.op, **asdict(op)} for op in self.ops],
+            "layers": [dict(vars(layer)) for layer in self.layers],
+            "buffers": [dict(vars(buffer)) for buffer in self.buffers],
+            "weights": [dict(vars(weight)) for weight in self.weights],
+            "ropes": [dict(vars(rope)) for rope in self.ropes],
+            "ops": [{"op": op.op, **vars(op)} for op in self.ops],
         }
 
     @property
@@ -268,7 +269,7 @@ class Plan:
                 reads += [self._buffer(item) for item in items]
             elif field.name in _BUFFER_WRITES or self._is_act_output(op, field.name):
                 writes += [self._buffer(item) for item in items if item is not None]
-            elif field.name in {"weight", "weights", "biases"}:
+            elif field.name in {"weight", "weights", "biases", "factors"}:
                 rest += [self._weight(item) for item in items if item is not None]
             elif field.name == "act":
                 reads.append(self._buffer(value))

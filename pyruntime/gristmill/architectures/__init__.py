@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "build_plan", "known", "register"]
 
-_FAMILIES = ("gemma", "glm", "granite", "llama", "olmo", "phi", "qwen")  # modules of this folder
+# Modules of this folder, the most used first.
+_FAMILIES = ("llama", "qwen", "gemma", "glm", "granite", "olmo", "phi")
 _REGISTRY: dict[str, type[Decoder]] = {}
 _SHOWN = 40  # problems in one message
 
@@ -41,9 +42,17 @@ def register(*names: str) -> Callable[[DecoderClass], DecoderClass]:
 
 def known() -> tuple[str, ...]:
     """The names that can be run."""
+    _find("")
+    return tuple(sorted(_REGISTRY))
+
+
+def _find(name: str) -> type[Decoder] | None:
+    """The class of a name. Modules are imported until it is there: a start waits for each."""
     for family in _FAMILIES:
         importlib.import_module(f"{__name__}.{family}")
-    return tuple(sorted(_REGISTRY))
+        if name in _REGISTRY:
+            break
+    return _REGISTRY.get(name)
 
 
 def build_plan(file: Source, *, context: int | None = None) -> Plan:
@@ -61,10 +70,10 @@ def build_plan(file: Source, *, context: int | None = None) -> Plan:
     architecture = file.metadata.get("general.architecture")
     if not isinstance(architecture, str):
         raise FormatError("[metadata] A model names its architecture. Got no general.architecture.")
-    names = known()
-    if architecture not in names:
-        raise UnsupportedError(f"[metadata] {why_not(architecture, names)}")
-    plan = _REGISTRY[architecture](file, architecture).build(context)
+    decoder = _find(architecture)
+    if decoder is None:
+        raise UnsupportedError(f"[metadata] {why_not(architecture, known())}")
+    plan = decoder(file, architecture).build(context)
     return _compared(plan, file.tensors)
 
 
@@ -106,7 +115,7 @@ def _compared(plan: Plan, tensors: Mapping[str, Tensor]) -> Plan:
     scales = [name for name in unused if name.endswith(".scale")]
     if scales:  # an NVFP4 matrix means nothing without the factor of the whole of it
         raise UnsupportedError(
-            f"[tensors] Factors of whole matrices are not applied yet. Got {len(scales)} of them, "
-            f"the first is {scales[0]!r}. Hint: use a file of another type, such as MXFP4 or Q4_K."
+            f"[tensors] Factors are applied to the matrices of blocks only. Got {len(scales)} of "
+            f"others, the first is {scales[0]!r}. Hint: use a file of another type, such as MXFP4."
         )
     return replace(plan, unused=unused)

@@ -41,6 +41,11 @@ class ReplyParser:
         self._reasoning = None if form is None else ReasoningParser(form, opens(form, prompt))
         self._tools = tool_parser(source, tools) if tools else None
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is nothing to look for: all text is content."""
+        return self._harmony is None and self._reasoning is None and self._tools is None
+
     def feed(self, text: str) -> list[Event]:
         """What is certain now."""
         if self._harmony is not None:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from . import options as o
-from .output import TextWriter, is_dumb, is_terminal, load_model, note
-from .run import describe_stats
+from .output import is_dumb, is_terminal, load_model, note
+from .reply import ReplyWriter, reply_parser
+from .run import as_messages, describe_stats
 from .sampling import constraint, sampling_params, takes_sampling
 
 if TYPE_CHECKING:
@@ -114,22 +115,26 @@ class Conversation:
 
         self.messages.append({"role": "user", "content": text})
         before = len(self.messages)
-        writer = TextWriter()
+        writer = None
         try:
             tokens = self._fitting_prompt()
             dropped = before - len(self.messages)
+            parser = reply_parser(self.model, self._all_messages())
+            writer = ReplyWriter(parser)
             generation = self.session.generate(
                 tokens,
                 max_tokens=self._max_tokens,
                 stop=self._stop,
                 sampling=self.sampling,
+                special=not parser.is_plain,
                 **self.constrained,
             )
             with _cancel_on_interrupt(generation):
                 for piece in generation:
                     writer.write(piece.text)
         except (GristmillError, KeyboardInterrupt) as error:
-            writer.end_line()
+            if writer is not None:
+                writer.end_line()
             self.messages.pop()
             if isinstance(error, KeyboardInterrupt):  # the second Ctrl-C
                 raise
@@ -137,7 +142,7 @@ class Conversation:
             return
         writer.end_line()
         self._last = generation
-        self.messages.append({"role": "assistant", "content": generation.text})
+        self.messages.append({"role": "assistant", "content": writer.content})
         if dropped:
             note("(the oldest messages no longer fit into the context and were left out)")
         if generation.finish_reason == "context":
@@ -170,9 +175,11 @@ class Conversation:
         sys.stdout.flush()
         return True
 
+    def _all_messages(self) -> list[dict[str, str]]:
+        return as_messages(self.messages, self.system)
+
     def _prompt(self) -> list[int]:
-        head = [] if self.system is None else [{"role": "system", "content": self.system}]
-        return self.model.encode(head + self.messages)
+        return self.model.encode(self._all_messages())
 
     def _fitting_prompt(self) -> list[int]:
         """The prompt's tokens; the oldest exchanges go if no room is left for an answer."""

@@ -62,6 +62,10 @@ class TextWriter:
             self._stream.write(text)
             self._stream.flush()
 
+    def control(self, sequence: str) -> None:
+        """Writes a control sequence of ours."""
+        self._stream.write(sequence)
+
     def end_line(self) -> None:
         """Ends the line if it was begun."""
         if not self._at_line_start:
@@ -89,10 +93,16 @@ def console() -> Console:
 
 
 class LoadingBar:
-    """A progress bar on stderr for what takes over a second, on a terminal only."""
+    """A progress bar on stderr for what takes over a second, on a terminal only.
 
-    def __init__(self, what: str = "loading") -> None:
+    Args:
+        what: What is done.
+        counts: It is counted in pieces, not in bytes.
+    """
+
+    def __init__(self, what: str = "loading", *, counts: bool = False) -> None:
         self._what = what
+        self._counts = counts
         self._began = time.monotonic()
         self._progress: Progress | None = None
         self._task: Any = None
@@ -106,18 +116,18 @@ class LoadingBar:
             self._progress.stop()
 
     def update(self, done: int, total: int) -> None:
-        """Called with bytes done and bytes in all."""
+        """Called with what is done and what there is in all."""
         if not self._shows or time.monotonic() - self._began < _QUIET_SECONDS:
             return
         if self._progress is None:
+            from rich import progress as r
             from rich.console import Console
-            from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
-            self._progress = Progress(
+            self._progress = r.Progress(
                 self._what,
-                BarColumn(),
-                DownloadColumn(binary_units=True),
-                TimeRemainingColumn(),
+                r.BarColumn(),
+                r.MofNCompleteColumn() if self._counts else r.DownloadColumn(binary_units=True),
+                r.TimeRemainingColumn(),
                 console=Console(stderr=True),
                 transient=True,
             )

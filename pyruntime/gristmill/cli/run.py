@@ -15,9 +15,11 @@ import typer
 
 from . import options as o
 from .output import TextWriter, is_terminal, load_model, note
+from .reply import ReplyWriter, reply_parser, reply_texts
 from .sampling import constraint, sampling_params, takes_sampling
 
 if TYPE_CHECKING:
+    from gristmill.chat import ReplyParser
     from gristmill.generate import Generation
 
 
@@ -49,23 +51,25 @@ def run(
     text = read_prompt(prompt, prompt_option, file)
     constrained = constraint(ctx)
     loaded = load_model(model, threads=threads, context=context, isa=isa, kv=kv, cache=cache)
-    chat = chat or system is not None
+    messages = as_messages([{"role": "user", "content": text}], system)
+    parser = reply_parser(loaded, messages) if chat or system is not None else None
     generation = loaded.session().generate(
-        as_messages(text, system) if chat else text,
+        text if parser is None else messages,
         max_tokens=None if max_tokens < 0 else max_tokens,
         stop=stop or (),
         sampling=sampling_params(ctx, loaded.sampling),
         ignore_eos=ignore_eos,
+        special=parser is not None and not parser.is_plain,
         **constrained,
     )
     if stats:
         note(loaded.report.describe())
     if as_json:
-        for _ in generation:
-            pass
-        print_json(generation, text)
+        print_json(generation, text, parser)
+    elif parser is not None:
+        stream(generation, ReplyWriter(parser))
     else:
-        stream(generation, text if echo and not chat else "")
+        stream(generation, TextWriter(), text if echo else "")
     if stats:
         note(describe_stats(generation))
     return 0
@@ -97,15 +101,13 @@ def read_prompt(prompt: str | None, option: str | None, file: Path | None) -> st
     return text
 
 
-def as_messages(text: str, system: str | None) -> list[dict[str, str]]:
-    """The prompt as a conversation."""
-    messages = [{"role": "system", "content": system}] if system is not None else []
-    return [*messages, {"role": "user", "content": text}]
+def as_messages(messages: list[dict[str, str]], system: str | None) -> list[dict[str, str]]:
+    """Messages after the system message, if there is one."""
+    return messages if system is None else [{"role": "system", "content": system}, *messages]
 
 
-def stream(generation: Generation, echo: str) -> None:
+def stream(generation: Generation, writer: TextWriter | ReplyWriter, echo: str = "") -> None:
     """Prints the text as it comes; an interrupt ends the line before it goes on upwards."""
-    writer = TextWriter()
     try:
         for index, piece in enumerate(generation):
             writer.write(echo + piece.text if index == 0 else piece.text)
@@ -114,13 +116,16 @@ def stream(generation: Generation, echo: str) -> None:
             writer.end_line()
 
 
-def print_json(generation: Generation, prompt: str) -> None:
-    """One object with the text and the counts."""
+def print_json(generation: Generation, prompt: str, parser: ReplyParser | None) -> None:
+    """One object with the text and the counts; of a reply also what was thought."""
     import dataclasses
     import json
 
+    for _ in generation:
+        pass
+    texts = {"text": generation.text} if parser is None else reply_texts(parser, generation.text)
     stats = generation.stats
-    data = {"prompt": prompt, "text": generation.text, **dataclasses.asdict(stats)}
+    data = {"prompt": prompt, **texts, **dataclasses.asdict(stats)}
     data["prefill_tokens_per_s"] = stats.prefill_tokens_per_s
     data["decode_tokens_per_s"] = stats.decode_tokens_per_s
     print(json.dumps(data, ensure_ascii=False))

@@ -17,11 +17,13 @@ import typer
 from .bench import bench
 from .cache import cache
 from .chat import chat
+from .compare import compare
 from .convert import convert
 from .doctor import doctor
 from .inspect import inspect
 from .models import list_models, pull, rm
 from .output import is_terminal, note, prepare_streams
+from .perplexity import perplexity
 from .plan import plan
 from .run import run
 from .verify import verify
@@ -45,6 +47,8 @@ app.command()(convert)
 app.command()(pull)
 app.command("list")(list_models)
 app.command()(rm)
+app.command()(perplexity)
+app.command()(compare)
 app.command()(bench)
 app.command()(doctor)
 app.add_typer(cache)

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/half.h"
+#include "formats/block_parts.h"
 
 namespace gm {
 
@@ -30,6 +31,11 @@ struct BlockRow {
       block.encode(in + i);
       std::memcpy(out, &block, sizeof block);
     }
+  }
+  static void pack(const BlockParts& parts, void* out) noexcept {
+    Block block;
+    block.pack(parts);
+    std::memcpy(out, &block, sizeof block);
   }
 };
 
@@ -74,6 +80,11 @@ struct OffsetFit {
     if (!(raw > 0.0f)) return 0;
     return raw < static_cast<float>(levels) ? static_cast<int>(raw) : levels;
   }
+  BlockParts parts(const float* x, size_t n) const noexcept {
+    BlockParts out{.d = step, .m = min};
+    for (size_t i = 0; i < n; ++i) out.codes[i] = static_cast<uint8_t>(code(x[i]));
+    return out;
+  }
 };
 
 // 256 values in 16 sub-blocks, x ~ d * scales[j] * (code - offset): the value of largest magnitude
@@ -94,6 +105,12 @@ struct SignedFit {
   int code(float x, size_t j) const noexcept {
     const float inverse = safe_inverse(f16_to_f32(d) * static_cast<float>(scales[j]));
     return clamp_round(x * inverse, -offset, offset - 1) + offset;
+  }
+  BlockParts parts(const float* x) const noexcept {
+    BlockParts out{.d = f16_to_f32(d)};
+    for (size_t j = 0; j < 16; ++j) out.scales[j] = scales[j];
+    for (size_t i = 0; i < 256; ++i) out.codes[i] = static_cast<uint8_t>(code(x[i], i / 16));
+    return out;
   }
 };
 

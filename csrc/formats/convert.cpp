@@ -72,6 +72,18 @@ constexpr EncodeRow encoder() noexcept {
   return nullptr;
 }
 
+template <class Convert>
+inline constexpr bool kPacks = false;
+template <class Block>
+inline constexpr bool kPacks<BlockRow<Block>> =
+    requires(Block block, const BlockParts& parts) { block.pack(parts); };
+
+template <class Convert>
+constexpr PackBlock packer() noexcept {
+  if constexpr (kPacks<Convert>) return Convert::pack;
+  return nullptr;
+}
+
 constexpr DecodeRow kDecode[] = {
 #define GM_FORMAT(Name, id, values, bytes, Act) Name##Convert::decode,
 #include "formats/formats.def"
@@ -82,8 +94,14 @@ constexpr EncodeRow kEncode[] = {
 #include "formats/formats.def"
 };
 
+constexpr PackBlock kPack[] = {
+#define GM_FORMAT(Name, id, values, bytes, Act) packer<Name##Convert>(),
+#include "formats/formats.def"
+};
+
 }  // namespace
 
+PackBlock pack_block(Format format) noexcept { return kPack[static_cast<size_t>(format)]; }
 DecodeRow decode_row(Format format) noexcept { return kDecode[static_cast<size_t>(format)]; }
 EncodeRow encode_row(Format format) noexcept { return kEncode[static_cast<size_t>(format)]; }
 

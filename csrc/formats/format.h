@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "formats/block_parts.h"
+
 namespace gm {
 
 // A format with kernels; dense, so that it indexes tables.
@@ -49,6 +51,9 @@ TypeInfo type_info(Format format) noexcept;
 // (IQ1, IQ2, IQ3), which are no use without such weights.
 using DecodeRow = void (*)(const void* blocks, float* out, size_t n) noexcept;
 using EncodeRow = void (*)(const float* in, void* blocks, size_t n) noexcept;
+// One block from its parts; null for types without blocks, and for the grid formats.
+using PackBlock = void (*)(const BlockParts& parts, void* block) noexcept;
+PackBlock pack_block(Format format) noexcept;
 DecodeRow decode_row(Format format) noexcept;
 EncodeRow encode_row(Format format) noexcept;
 

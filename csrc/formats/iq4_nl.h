@@ -21,11 +21,16 @@ struct IQ4_NLBlock {
     }
   }
   void encode(const float* in) noexcept {
-    d = f32_to_f16(iq4_scale(in));
-    const float inverse = safe_inverse(f16_to_f32(d));
+    BlockParts parts{.d = f16_to_f32(f32_to_f16(iq4_scale(in)))};
+    const float inverse = safe_inverse(parts.d);
+    for (size_t i = 0; i < 32; ++i)
+      parts.codes[i] = static_cast<uint8_t>(iq4_code(in[i] * inverse));
+    pack(parts);
+  }
+  void pack(const BlockParts& parts) noexcept {
+    d = f32_to_f16(parts.d);
     for (size_t i = 0; i < 16; ++i)
-      qs[i] =
-          static_cast<uint8_t>(iq4_code(in[i] * inverse) | (iq4_code(in[i + 16] * inverse) << 4));
+      qs[i] = static_cast<uint8_t>(parts.codes[i] | (parts.codes[i + 16] << 4));
   }
 };
 static_assert(sizeof(IQ4_NLBlock) == 18);

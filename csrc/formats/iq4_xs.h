@@ -43,17 +43,23 @@ struct IQ4_XSBlock {
   void encode(const float* in) noexcept {
     float step[8];
     for (size_t j = 0; j < 8; ++j) step[j] = iq4_scale(in + 32 * j);
-    *this = IQ4_XSBlock{};
-    d = f32_to_f16(signed_absmax(step, 8) / -32.0f);
-    const float scale = f16_to_f32(d);
+    const float scale = f16_to_f32(f32_to_f16(signed_absmax(step, 8) / -32.0f));
+    BlockParts parts{.d = scale};
     for (size_t j = 0; j < 8; ++j) {
-      const int s = clamp_round(step[j] * safe_inverse(scale), -32, 31);
-      scales.add(j, s + 32);
-      const float inverse = safe_inverse(scale * static_cast<float>(s));
-      for (size_t i = 0; i < 32; ++i) {
-        uint8_t& byte = qs[16 * j + i % 16];
-        byte = static_cast<uint8_t>(byte | (iq4_code(in[32 * j + i] * inverse) << (i / 16 * 4)));
-      }
+      parts.scales[j] = clamp_round(step[j] * safe_inverse(scale), -32, 31);
+      const float inverse = safe_inverse(scale * static_cast<float>(parts.scales[j]));
+      for (size_t i = 32 * j; i < 32 * (j + 1); ++i)
+        parts.codes[i] = static_cast<uint8_t>(iq4_code(in[i] * inverse));
+    }
+    pack(parts);
+  }
+  void pack(const BlockParts& parts) noexcept {  // scales are -32..31
+    *this = IQ4_XSBlock{};
+    d = f32_to_f16(parts.d);
+    for (size_t j = 0; j < 8; ++j) scales.add(j, parts.scales[j] + 32);
+    for (size_t i = 0; i < 256; ++i) {
+      uint8_t& byte = qs[i / 32 * 16 + i % 16];
+      byte = static_cast<uint8_t>(byte | (parts.codes[i] << (i / 16 % 2 * 4)));
     }
   }
 };

@@ -63,6 +63,16 @@ struct KEncoding {
     const float min = dmin * static_cast<float>(mins[j]);
     return clamp_round((x + min) * safe_inverse(scale), 0, levels);
   }
+  BlockParts parts(const float* x, int levels) const noexcept {
+    BlockParts out{.d = d, .m = dmin};
+    for (size_t j = 0; j < kGroups; ++j) {
+      out.scales[j] = scales[j];
+      out.mins[j] = mins[j];
+    }
+    for (size_t i = 0; i < 256; ++i)
+      out.codes[i] = static_cast<uint8_t>(code(x[i], i / kValues, levels));
+    return out;
+  }
 };
 
 }  // namespace gm

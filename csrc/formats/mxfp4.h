@@ -44,8 +44,15 @@ struct MXFP4Block {
       }
       return best;
     };
+    BlockParts parts;
+    parts.scales[0] = e;
+    for (size_t i = 0; i < 32; ++i) parts.codes[i] = static_cast<uint8_t>(code(in[i]));
+    pack(parts);
+  }
+  void pack(const BlockParts& parts) noexcept {
+    e = static_cast<uint8_t>(parts.scales[0]);
     for (size_t i = 0; i < 16; ++i)
-      qs[i] = static_cast<uint8_t>(code(in[i]) | (code(in[i + 16]) << 4));
+      qs[i] = static_cast<uint8_t>(parts.codes[i] | (parts.codes[i + 16] << 4));
   }
 };
 static_assert(sizeof(MXFP4Block) == 17);

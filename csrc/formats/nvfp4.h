@@ -30,15 +30,24 @@ struct NVFP4Block {
   }
   // The least scale that reaches the largest magnitude, then the nearest codes.
   void encode(const float* in) noexcept {
-    *this = NVFP4Block{};
+    BlockParts parts;
     for (size_t j = 0; j < 4; ++j) {
       const float largest = std::fabs(signed_absmax(in + 16 * j, 16));
-      while (d[j] < 0x7e && !(scale(d[j]) * 12.0f >= largest)) ++d[j];
-      const float inverse = safe_inverse(scale(d[j]));
-      for (size_t i = 0; i < 16; ++i) {
-        uint8_t& byte = qs[8 * j + i % 8];
-        byte = static_cast<uint8_t>(byte | nearest(in[16 * j + i] * inverse) << (i / 8 * 4));
-      }
+      uint8_t e = 0;
+      while (e < 0x7e && !(scale(e) * 12.0f >= largest)) ++e;
+      parts.scales[j] = e;
+      const float inverse = safe_inverse(scale(e));
+      for (size_t i = 16 * j; i < 16 * (j + 1); ++i)
+        parts.codes[i] = static_cast<uint8_t>(nearest(in[i] * inverse));
+    }
+    pack(parts);
+  }
+  void pack(const BlockParts& parts) noexcept {
+    *this = NVFP4Block{};
+    for (size_t j = 0; j < 4; ++j) d[j] = static_cast<uint8_t>(parts.scales[j]);
+    for (size_t i = 0; i < 64; ++i) {
+      uint8_t& byte = qs[i / 16 * 8 + i % 8];
+      byte = static_cast<uint8_t>(byte | parts.codes[i] << (i / 8 % 2 * 4));
     }
   }
 

@@ -19,13 +19,19 @@ struct Q1_0Block {
   }
   // d is the mean magnitude, which has the least error.
   void encode(const float* in) noexcept {
-    float sum = 0.0f;
-    *this = Q1_0Block{};
+    BlockParts parts;
     for (size_t i = 0; i < 128; ++i) {
-      sum += std::fabs(in[i]);
-      if (in[i] >= 0.0f) qs[i / 8] = static_cast<uint8_t>(qs[i / 8] | 1 << (i % 8));
+      parts.d += std::fabs(in[i]);
+      parts.codes[i] = in[i] >= 0.0f;
     }
-    d = f32_to_f16(sum / 128.0f);
+    parts.d /= 128.0f;
+    pack(parts);
+  }
+  void pack(const BlockParts& parts) noexcept {
+    *this = Q1_0Block{};
+    d = f32_to_f16(parts.d);
+    for (size_t i = 0; i < 128; ++i)
+      qs[i / 8] = static_cast<uint8_t>(qs[i / 8] | parts.codes[i] << (i % 8));
   }
 };
 static_assert(sizeof(Q1_0Block) == 18);

@@ -21,14 +21,19 @@ struct Q2_0Block {
   }
   // d is the largest magnitude, which no value exceeds, so that 3 is not used.
   void encode(const float* in) noexcept {
-    *this = Q2_0Block{};
-    const float largest = std::fabs(signed_absmax(in, 64));
-    const float inverse = safe_inverse(largest);
-    d = f32_to_f16(largest);
+    BlockParts parts{.d = std::fabs(signed_absmax(in, 64))};
+    const float inverse = safe_inverse(parts.d);
     for (size_t i = 0; i < 64; ++i) {
       const int q = clamp_round(std::round(in[i] * inverse), -1, 1) + 1;
-      qs[i / 4] = static_cast<uint8_t>(qs[i / 4] | q << (i % 4 * 2));
+      parts.codes[i] = static_cast<uint8_t>(q);
     }
+    pack(parts);
+  }
+  void pack(const BlockParts& parts) noexcept {
+    *this = Q2_0Block{};
+    d = f32_to_f16(parts.d);
+    for (size_t i = 0; i < 64; ++i)
+      qs[i / 4] = static_cast<uint8_t>(qs[i / 4] | parts.codes[i] << (i % 4 * 2));
   }
 };
 static_assert(sizeof(Q2_0Block) == 18);

@@ -24,16 +24,16 @@ struct Q2_KBlock {
       out[i] = scale * static_cast<float>(q) - min;
     }
   }
-  void encode(const float* in) noexcept {
-    const auto e = KEncoding<16, 15>::fit(in, 3);
+  void encode(const float* in) noexcept { pack(KEncoding<16, 15>::fit(in, 3).parts(in, 3)); }
+  void pack(const BlockParts& parts) noexcept {
     *this = Q2_KBlock{};
-    d = f32_to_f16(e.d);
-    dmin = f32_to_f16(e.dmin);
+    d = f32_to_f16(parts.d);
+    dmin = f32_to_f16(parts.m);
     for (size_t j = 0; j < 16; ++j)
-      scales[j] = static_cast<uint8_t>(e.scales[j] | (e.mins[j] << 4));
+      scales[j] = static_cast<uint8_t>(parts.scales[j] | (parts.mins[j] << 4));
     for (size_t i = 0; i < 256; ++i) {
       uint8_t& byte = qs[i / 128 * 32 + i % 32];
-      byte = static_cast<uint8_t>(byte | (e.code(in[i], i / 16, 3) << (i / 32 % 4 * 2)));
+      byte = static_cast<uint8_t>(byte | (parts.codes[i] << (i / 32 % 4 * 2)));
     }
   }
 };

@@ -30,17 +30,17 @@ struct Q3_KBlock {
       out[i] = f16_to_f32(d) * static_cast<float>(scale(i / 16)) * static_cast<float>(q);
     }
   }
-  void encode(const float* in) noexcept {
-    const SignedFit fit(in, 4, 32);
+  void encode(const float* in) noexcept { pack(SignedFit(in, 4, 32).parts(in)); }
+  void pack(const BlockParts& parts) noexcept {  // scales are -32..31
     *this = Q3_KBlock{};
-    d = fit.d;
+    d = f32_to_f16(parts.d);
     for (size_t j = 0; j < 16; ++j) {
-      const int s = fit.scales[j] + 32;
+      const int s = parts.scales[j] + 32;
       scales[j % 8] = static_cast<uint8_t>(scales[j % 8] | ((s & 15) << (j / 8 * 4)));
       scales[8 + j % 4] = static_cast<uint8_t>(scales[8 + j % 4] | ((s >> 4) << (j / 4 * 2)));
     }
     for (size_t i = 0; i < 256; ++i) {
-      const int q = fit.code(in[i], i / 16);
+      const int q = parts.codes[i];
       uint8_t& low = qs[i / 128 * 32 + i % 32];
       low = static_cast<uint8_t>(low | ((q & 3) << (i / 32 % 4 * 2)));
       hmask[i % 32] = static_cast<uint8_t>(hmask[i % 32] | ((q >> 2) << (i / 32)));

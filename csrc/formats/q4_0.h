@@ -24,13 +24,17 @@ struct Q4_0Block {
   void encode(const float* in) noexcept {
     const float scale = signed_absmax(in, 32) / -8.0f;
     const float inverse = safe_inverse(scale);
-    d = f32_to_f16(scale);
-    const auto code = [&](float x) {
-      const int q = static_cast<int>(x * inverse + 8.5f);
-      return static_cast<uint8_t>(q > 15 ? 15 : q);
-    };
+    BlockParts parts{.d = scale};
+    for (size_t i = 0; i < 32; ++i) {
+      const int q = static_cast<int>(in[i] * inverse + 8.5f);
+      parts.codes[i] = static_cast<uint8_t>(q > 15 ? 15 : q);
+    }
+    pack(parts);
+  }
+  void pack(const BlockParts& parts) noexcept {
+    d = f32_to_f16(parts.d);
     for (size_t i = 0; i < 16; ++i)
-      qs[i] = static_cast<uint8_t>(code(in[i]) | (code(in[i + 16]) << 4));
+      qs[i] = static_cast<uint8_t>(parts.codes[i] | (parts.codes[i + 16] << 4));
   }
 };
 static_assert(sizeof(Q4_0Block) == 18);

@@ -23,10 +23,13 @@ struct Q4_1Block {
   }
   void encode(const float* in) noexcept {
     const OffsetFit fit(in, 32, 15);
-    d = f32_to_f16(fit.step);
-    m = f32_to_f16(fit.min);
+    pack(fit.parts(in, 32));
+  }
+  void pack(const BlockParts& parts) noexcept {
+    d = f32_to_f16(parts.d);
+    m = f32_to_f16(parts.m);
     for (size_t i = 0; i < 16; ++i)
-      qs[i] = static_cast<uint8_t>(fit.code(in[i]) | (fit.code(in[i + 16]) << 4));
+      qs[i] = static_cast<uint8_t>(parts.codes[i] | (parts.codes[i + 16] << 4));
   }
 };
 static_assert(sizeof(Q4_1Block) == 20);

@@ -26,16 +26,16 @@ struct Q4_KBlock {
       }
     }
   }
-  void encode(const float* in) noexcept {
-    const auto e = KEncoding<8, 63>::fit(in, 15);
+  void encode(const float* in) noexcept { pack(KEncoding<8, 63>::fit(in, 15).parts(in, 15)); }
+  void pack(const BlockParts& parts) noexcept {
     *this = Q4_KBlock{};
-    d = f32_to_f16(e.d);
-    dmin = f32_to_f16(e.dmin);
-    scales.set(e.scales, e.mins);
+    d = f32_to_f16(parts.d);
+    dmin = f32_to_f16(parts.m);
+    scales.set(parts.scales, parts.mins);
     for (size_t i = 0; i < 256; ++i) {
       const size_t j = i / 32;
       uint8_t& byte = qs[j / 2 * 32 + i % 32];
-      byte = static_cast<uint8_t>(byte | (e.code(in[i], j, 15) << (j % 2 * 4)));
+      byte = static_cast<uint8_t>(byte | (parts.codes[i] << (j % 2 * 4)));
     }
   }
 };

@@ -26,11 +26,18 @@ struct Q5_0Block {
   void encode(const float* in) noexcept {
     const float scale = signed_absmax(in, 32) / -16.0f;
     const float inverse = safe_inverse(scale);
-    *this = Q5_0Block{};
-    d = f32_to_f16(scale);
+    BlockParts parts{.d = scale};
     for (size_t i = 0; i < 32; ++i) {
-      const int raw = static_cast<int>(in[i] * inverse + 16.5f);
-      const int q = raw > 31 ? 31 : raw;
+      const int q = static_cast<int>(in[i] * inverse + 16.5f);
+      parts.codes[i] = static_cast<uint8_t>(q > 31 ? 31 : q);
+    }
+    pack(parts);
+  }
+  void pack(const BlockParts& parts) noexcept {
+    *this = Q5_0Block{};
+    d = f32_to_f16(parts.d);
+    for (size_t i = 0; i < 32; ++i) {
+      const int q = parts.codes[i];
       qs[i % 16] = static_cast<uint8_t>(qs[i % 16] | ((q & 15) << (i < 16 ? 0 : 4)));
       qh[i / 8] = static_cast<uint8_t>(qh[i / 8] | ((q >> 4) << (i % 8)));
     }

@@ -26,11 +26,14 @@ struct Q5_1Block {
   }
   void encode(const float* in) noexcept {
     const OffsetFit fit(in, 32, 31);
+    pack(fit.parts(in, 32));
+  }
+  void pack(const BlockParts& parts) noexcept {
     *this = Q5_1Block{};
-    d = f32_to_f16(fit.step);
-    m = f32_to_f16(fit.min);
+    d = f32_to_f16(parts.d);
+    m = f32_to_f16(parts.m);
     for (size_t i = 0; i < 32; ++i) {
-      const int q = fit.code(in[i]);
+      const int q = parts.codes[i];
       qs[i % 16] = static_cast<uint8_t>(qs[i % 16] | ((q & 15) << (i < 16 ? 0 : 4)));
       qh[i / 8] = static_cast<uint8_t>(qh[i / 8] | ((q >> 4) << (i % 8)));
     }

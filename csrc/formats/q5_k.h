@@ -28,15 +28,15 @@ struct Q5_KBlock {
       }
     }
   }
-  void encode(const float* in) noexcept {
-    const auto e = KEncoding<8, 63>::fit(in, 31);
+  void encode(const float* in) noexcept { pack(KEncoding<8, 63>::fit(in, 31).parts(in, 31)); }
+  void pack(const BlockParts& parts) noexcept {
     *this = Q5_KBlock{};
-    d = f32_to_f16(e.d);
-    dmin = f32_to_f16(e.dmin);
-    scales.set(e.scales, e.mins);
+    d = f32_to_f16(parts.d);
+    dmin = f32_to_f16(parts.m);
+    scales.set(parts.scales, parts.mins);
     for (size_t i = 0; i < 256; ++i) {
       const size_t j = i / 32;
-      const int q = e.code(in[i], j, 31);
+      const int q = parts.codes[i];
       uint8_t& byte = qs[j / 2 * 32 + i % 32];
       byte = static_cast<uint8_t>(byte | ((q & 15) << (j % 2 * 4)));
       qh[i % 32] = static_cast<uint8_t>(qh[i % 32] | ((q >> 4) << j));

@@ -29,13 +29,13 @@ struct Q6_KBlock {
       out[i] = scale * static_cast<float>(code(i) - 32);
     }
   }
-  void encode(const float* in) noexcept {
-    const SignedFit fit(in, 32, 128);
+  void encode(const float* in) noexcept { pack(SignedFit(in, 32, 128).parts(in)); }
+  void pack(const BlockParts& parts) noexcept {
     *this = Q6_KBlock{};
-    d = fit.d;
-    for (size_t j = 0; j < 16; ++j) scales[j] = static_cast<int8_t>(fit.scales[j]);
+    d = f32_to_f16(parts.d);
+    for (size_t j = 0; j < 16; ++j) scales[j] = static_cast<int8_t>(parts.scales[j]);
     for (size_t i = 0; i < 256; ++i) {
-      const int q = fit.code(in[i], i / 16);
+      const int q = parts.codes[i];
       const size_t n = i / 128, g = i % 128 / 32, l = i % 32;
       uint8_t& low = ql[64 * n + 32 * (g % 2) + l];
       low = static_cast<uint8_t>(low | ((q & 15) << (g / 2 * 4)));

@@ -20,8 +20,14 @@ struct Q8_0Block {
   void encode(const float* in) noexcept {
     const float scale = std::fabs(signed_absmax(in, 32)) / 127.0f;
     const float inverse = safe_inverse(scale);
-    d = f32_to_f16(scale);
-    for (size_t i = 0; i < 32; ++i) q[i] = static_cast<int8_t>(std::round(in[i] * inverse));
+    BlockParts parts{.d = scale};
+    for (size_t i = 0; i < 32; ++i)
+      parts.codes[i] = static_cast<uint8_t>(static_cast<int>(std::round(in[i] * inverse)) + 128);
+    pack(parts);
+  }
+  void pack(const BlockParts& parts) noexcept {  // codes are q + 128
+    d = f32_to_f16(parts.d);
+    for (size_t i = 0; i < 32; ++i) q[i] = static_cast<int8_t>(parts.codes[i] - 128);
   }
 };
 static_assert(sizeof(Q8_0Block) == 34);

@@ -9,20 +9,15 @@ namespace gm {
 
 inline constexpr CodeBook kTernaryBook = {0.125f, {0, 1, 2, 3}, {8}, {8}};
 
-// d, the largest magnitude, and x -> round half away from zero of x / d, plus 1.
-struct TernaryFit {
-  uint16_t d;  // f16
-  float inverse;
-
-  explicit TernaryFit(const float* in) noexcept {
-    const float largest = std::fabs(signed_absmax(in, 256));
-    d = f32_to_f16(largest);
-    inverse = safe_inverse(largest);
+// d is the largest magnitude, a code round half away from zero of x / d, plus 1.
+inline BlockParts ternary_parts(const float* in) noexcept {
+  BlockParts parts{.d = std::fabs(signed_absmax(in, 256))};
+  const float inverse = safe_inverse(parts.d);
+  for (size_t i = 0; i < 256; ++i) {
+    const float t = std::round(in[i] * inverse);
+    parts.codes[i] = t > 0.5f ? 2 : t < -0.5f ? 0 : 1;
   }
-  int code(float x) const noexcept {
-    const float t = std::round(x * inverse);
-    return t > 0.5f ? 2 : t < -0.5f ? 0 : 1;
-  }
-};
+  return parts;
+}
 
 }  // namespace gm

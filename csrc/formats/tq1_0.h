@@ -35,13 +35,13 @@ struct TQ1_0Block {
         out.codes[at + n * step] = static_cast<uint8_t>(fraction * 3 >> 8);
     });
   }
-  void encode(const float* in) noexcept {
-    const TernaryFit fit(in);
-    d = fit.d;
+  void encode(const float* in) noexcept { pack(ternary_parts(in)); }
+  void pack(const BlockParts& parts) noexcept {
+    d = f32_to_f16(parts.d);
     each_byte([&](size_t byte, size_t digits, size_t at, size_t step) {
       int number = 0;  // of 5 digits, the fifth of qh is 0
       for (size_t n = 0; n < 5; ++n)
-        number = 3 * number + (n < digits ? fit.code(in[at + n * step]) : 0);
+        number = 3 * number + (n < digits ? parts.codes[at + n * step] : 0);
       q[byte] = static_cast<uint8_t>((number * 256 + 242) / 243);
     });
   }

@@ -21,13 +21,13 @@ struct TQ2_0Block {
     for (size_t i = 0; i < 256; ++i)
       out.codes[i] = static_cast<uint8_t>((qs[i / 128 * 32 + i % 32] >> (i / 32 % 4 * 2)) & 3);
   }
-  void encode(const float* in) noexcept {
-    const TernaryFit fit(in);
+  void encode(const float* in) noexcept { pack(ternary_parts(in)); }
+  void pack(const BlockParts& parts) noexcept {
     *this = TQ2_0Block{};
-    d = fit.d;
+    d = f32_to_f16(parts.d);
     for (size_t i = 0; i < 256; ++i) {
       uint8_t& byte = qs[i / 128 * 32 + i % 32];
-      byte = static_cast<uint8_t>(byte | fit.code(in[i]) << (i / 32 % 4 * 2));
+      byte = static_cast<uint8_t>(byte | parts.codes[i] << (i / 32 % 4 * 2));
     }
   }
 };

@@ -15,9 +15,6 @@
 namespace py = pybind11;
 
 namespace gm::bindings {
-namespace {
-
-constexpr uint32_t kMaxTypeId = 64;
 
 TypeInfo supported_type(const std::string& name) {
   const TypeInfo info = type_info(name);
@@ -28,6 +25,16 @@ TypeInfo supported_type(const std::string& name) {
                            " has no conversion in this version.");
   return info;
 }
+
+bool all_finite(const float* values, size_t n) noexcept {
+  for (size_t i = 0; i < n; ++i)
+    if (!std::isfinite(values[i])) return false;
+  return true;
+}
+
+namespace {
+
+constexpr uint32_t kMaxTypeId = 64;
 
 py::list tensor_types() {
   py::list rows;
@@ -86,12 +93,6 @@ py::array_t<float> decode(const std::string& name,
       decode_row(info.format)(in + r * row_bytes, values + r * rows.values, rows.values);
   }
   return out;
-}
-
-bool all_finite(const float* values, size_t n) noexcept {
-  for (size_t i = 0; i < n; ++i)
-    if (!std::isfinite(values[i])) return false;
-  return true;
 }
 
 py::array_t<uint8_t> encode(const std::string& name,

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "formats/format.h"
 #include "runtime/session.h"
 
 namespace gm::bindings {
@@ -18,12 +19,17 @@ void bind_gguf(pybind11::module_& module);         // GgufFile is gm::gguf::File
 void bind_gguf_writer(pybind11::module_& module);  // called by bind_gguf
 void bind_scan(pybind11::module_& module);         // scan_values
 void bind_formats(pybind11::module_& module);      // tensor types, decode, encode
+void bind_quantize(pybind11::module_& module);     // quantize, fit, pack
 void bind_machine(pybind11::module_& module);      // ISA levels, threads, measured peaks
 void bind_memory(pybind11::module_& module);       // MemoryPlan, the panel cache
 void bind_runtime(pybind11::module_& module);      // Model, Session
 
 // The methods of Session that sampling uses.
 void bind_candidates(pybind11::class_<Session, std::shared_ptr<Session>>& session);
+
+// A type with conversions, by name. Throws UnsupportedError.
+TypeInfo supported_type(const std::string& name);
+bool all_finite(const float* values, size_t n) noexcept;
 
 // Token ids of a sequence or array of integers. Throws ContextError.
 std::vector<int32_t> to_tokens(const pybind11::object& object);

@@ -14,6 +14,7 @@ PYBIND11_MODULE(_core, module) {
   gm::bindings::bind_gguf(module);
   gm::bindings::bind_scan(module);
   gm::bindings::bind_formats(module);
+  gm::bindings::bind_quantize(module);
   gm::bindings::bind_machine(module);
   gm::bindings::bind_memory(module);
   gm::bindings::bind_runtime(module);

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "formats/block_parts.h"
 #include "formats/format.h"
 #include "formats/kv_page.h"
 
@@ -149,6 +150,10 @@ struct KernelTable {
 
   size_t (*linear_scratch_bytes)(size_t T) noexcept;
   size_t (*attention_scratch_bytes)(KvType type, size_t H, size_t G, size_t D) noexcept;
+
+  // 16 rows side by side, x and w [block_values][16]: the parts of their blocks, for Block::pack.
+  // The sum of w (x - x')^2 is as small as the search finds; null for types without a search.
+  void (*fit[kFormatCount])(const float* x, const float* w, BlockParts* parts) noexcept;
 
   // For measuring the machine; see kernels/roofline.inl.h.
   size_t (*int8_burn)(size_t rounds, uint32_t* sink) noexcept;

@@ -64,6 +64,10 @@ namespace {
 #include "kernels/roofline.inl.h"
 #include "kernels/rope.inl.h"
 
+#include "kernels/fit_groups.inl.h"
+
+#include "kernels/fit_blocks.inl.h"
+
 // The loop that fits an activation kind.
 template <class Panel, ActKind kind>
 constexpr auto linear_for() {
@@ -98,6 +102,10 @@ constinit const KernelTable kTable = {
     logit_mass,
     linear_scratch_bytes,
     attention_scratch_bytes,
+    {
+#define GM_FORMAT(Name, id, values, bytes, Act) block_fit<Format::Name>(),
+#include "formats/formats.def"
+    },
     int8_burn,
     float_burn,
     read_stream,

@@ -115,6 +115,11 @@ inline F32x16 f_zero_below(F32x16 x, F32x16 limit, F32x16 y) {
       },
       x, limit, y);
 }
+inline F32x16 f_pick_below(F32x16 x, F32x16 limit, F32x16 a, F32x16 b) {
+  return each<F32x16>([](auto value, auto least, auto yes,
+                         auto no) { return vbslq_f32(vcltq_f32(value, least), yes, no); },
+                      x, limit, a, b);
+}
 inline F32x16 f_from_i32(I32x16 a) {
   return each<F32x16>([](auto x) { return vcvtq_f32_s32(x); }, a);
 }

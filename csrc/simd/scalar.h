@@ -107,6 +107,10 @@ inline F32x16 f_zero_below(F32x16 x, F32x16 limit, F32x16 y) {  // x < limit ? 0
   GM_LANES y.v[i] = x.v[i] < limit.v[i] ? 0.0f : y.v[i];
   return y;
 }
+inline F32x16 f_pick_below(F32x16 x, F32x16 limit, F32x16 a, F32x16 b) {  // x < limit ? a : b
+  GM_LANES a.v[i] = x.v[i] < limit.v[i] ? a.v[i] : b.v[i];
+  return a;
+}
 inline F32x16 f_from_i32(I32x16 a) {
   F32x16 r;
   GM_LANES r.v[i] = static_cast<float>(a.v[i]);

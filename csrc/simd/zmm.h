@@ -53,6 +53,9 @@ inline F32x16 f_abs(F32x16 a) { return _mm512_abs_ps(a); }
 inline F32x16 f_zero_below(F32x16 x, F32x16 limit, F32x16 y) {
   return _mm512_maskz_mov_ps(static_cast<__mmask16>(~_mm512_cmp_ps_mask(x, limit, _CMP_LT_OQ)), y);
 }
+inline F32x16 f_pick_below(F32x16 x, F32x16 limit, F32x16 a, F32x16 b) {
+  return _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(x, limit, _CMP_LT_OQ), a);
+}
 inline F32x16 f_from_i32(I32x16 a) { return _mm512_cvtepi32_ps(a); }
 inline I32x16 i_bits(F32x16 a) { return _mm512_castps_si512(a); }
 inline F32x16 f_bits(I32x16 a) { return _mm512_castsi512_ps(a); }

@@ -268,6 +268,9 @@ inline __mmask64 _mm512_movepi8_mask(__m512i a) {
 inline __m512 _mm512_maskz_mov_ps(__mmask16 mask, __m512 a) {
   return emulated::blend<float>(mask, __m512{}, a);
 }
+inline __m512 _mm512_mask_mov_ps(__m512 a, __mmask16 mask, __m512 b) {
+  return emulated::blend<float>(mask, a, b);
+}
 inline __m512i _mm512_maskz_mov_epi16(__mmask32 mask, __m512i a) {
   return emulated::blend<uint16_t>(mask, __m512i{}, a);
 }

@@ -127,10 +127,26 @@ KvType kv_type(const std::string& name) {
 }
 
 std::shared_ptr<Session> open_session(const std::shared_ptr<Model>& model, int64_t context,
-                                      int64_t max_batch, bool all_logits, const std::string& kv) {
-  const SessionOptions options = session_options(context, max_batch, all_logits, kv);
+                                      int64_t max_batch, bool all_logits, const std::string& kv,
+                                      bool taps) {
+  SessionOptions options = session_options(context, max_batch, all_logits, kv);
+  options.taps = taps;
   const py::gil_scoped_release release;
   return std::make_shared<Session>(model, options);
+}
+
+// [(names of the weights, inputs [rows, K])] of the last forward, copied.
+py::list taps(const Session& session) {
+  py::list out;
+  if (session.taps() == nullptr) return out;
+  for (const Tap& tap : session.taps()->all()) {
+    py::list names;
+    for (const WeightId id : tap.op->weights) names.append(session.model().plan().weights[id].name);
+    const auto rows = static_cast<py::ssize_t>(session.tap_rows(tap));
+    py::array_t<float> values({rows, static_cast<py::ssize_t>(tap.K)}, tap.values);
+    out.append(py::make_tuple(names, values));
+  }
+  return out;
 }
 
 py::dict memory_bytes(const Session& session) {
@@ -179,7 +195,8 @@ void bind_session(py::module_& module) {
       module, "Session", "A KV cache and the buffers of one sequence. forward releases the GIL.");
   session
       .def(py::init(&open_session), py::arg("model"), py::arg("context"),
-           py::arg("max_batch") = 512, py::arg("all_logits") = false, py::arg("kv") = "f16")
+           py::arg("max_batch") = 512, py::arg("all_logits") = false, py::arg("kv") = "f16",
+           py::arg("taps") = false)
       .def_property_readonly("position", &Session::position)
       .def_property_readonly("context", &Session::context)
       .def_property_readonly("max_batch", &Session::max_batch)
@@ -199,7 +216,8 @@ void bind_session(py::module_& module) {
             session.truncate(static_cast<size_t>(position));
           },
           py::arg("position"))
-      .def("logits", &logits);
+      .def("logits", &logits)
+      .def("taps", &taps);
   bind_candidates(session);
 }
 

@@ -11,6 +11,11 @@ class Compiler {
  public:
   explicit Compiler(const CompileInput& input) : in_(input) {}
 
+  Step step(const Tap& tap) const {
+    const auto kind = type_info(in_.weights[tap.op->weights[0]].format).act;
+    return TapStep{kind, act(tap.op->act, static_cast<size_t>(kind)), tap.K, tap.values, tap.rows};
+  }
+
   void compile(const Op& op, std::vector<Step>* steps) const {
     steps->push_back(std::visit([this](const auto& o) -> Step { return step(o); }, op));
     if (const auto* attend = std::get_if<AttentionOp>(&op))
@@ -183,7 +188,12 @@ class Compiler {
 std::vector<Step> compile_steps(const CompileInput& input) {
   const Compiler compiler(input);
   std::vector<Step> steps;
-  for (const Op& op : input.plan.ops) compiler.compile(op, &steps);
+  const Tap* tap = input.taps == nullptr ? nullptr : input.taps->all().data();
+  for (const Op& op : input.plan.ops) {
+    if (tap != nullptr && std::holds_alternative<LinearOp>(op))
+      steps.push_back(compiler.step(*tap++));
+    compiler.compile(op, &steps);
+  }
   steps.push_back(
       LogitBlocksStep{input.logits, input.plan.vocab_size, input.block_best, input.block_sum});
   return steps;

@@ -9,6 +9,7 @@
 #include "runtime/kv_cache.h"
 #include "runtime/rope_table.h"
 #include "runtime/steps.h"
+#include "runtime/taps.h"
 #include "runtime/weights.h"
 
 namespace gm {
@@ -23,6 +24,7 @@ struct CompileInput {
   float* logits;      // [rows, V]
   float* block_best;  // [blocks of kLogitBlock], of the last row
   float* block_sum;
+  const Taps* taps;  // or null
 };
 
 std::vector<Step> compile_steps(const CompileInput& input);

@@ -123,8 +123,9 @@ Executor::Executor(Model& model, const KvCache& cache, const RopeTables& ropes,
   auto* block_best = reinterpret_cast<float*>(base + layout_.block_best);
   auto* block_sum = reinterpret_cast<float*>(base + layout_.block_sum);
   last_row_ = {logits_, model.plan().vocab_size, block_best, block_sum};
+  if (limits.taps) taps_ = std::make_unique<const Taps>(model.plan(), limits.batch_rows);
   steps_ = compile_steps({model.plan(), model.weights(), cache, ropes, layout_.arena, base, logits_,
-                          block_best, block_sum});
+                          block_best, block_sum, taps_.get()});
 }
 
 void Executor::run(const int32_t* tokens, size_t T, size_t position, size_t logits_rows) noexcept {

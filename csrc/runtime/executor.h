@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "base/aligned_buffer.h"
@@ -18,6 +19,7 @@
 #include "runtime/kv_cache.h"
 #include "runtime/model.h"
 #include "runtime/steps.h"
+#include "runtime/taps.h"
 
 namespace gm {
 
@@ -45,6 +47,7 @@ struct ExecutorLayout {
 struct ExecutorLimits {
   size_t threads, batch_rows, logits_rows, context;
   KvType kv;
+  bool taps = false;
 };
 
 // From shapes alone. Throws ResourceError if it is too large.
@@ -64,6 +67,8 @@ class Executor {
   const float* logits() const noexcept { return logits_; }  // [logits_rows, V]
   const LogitRow& last_row() const noexcept { return last_row_; }
   const ExecutorLayout& layout() const noexcept { return layout_; }
+  const Taps* taps() const noexcept { return taps_.get(); }  // null unless asked for
+  size_t last_rows(BufferRows which) const noexcept { return batch_.count(which); }
 
  private:
   void advance(size_t step, size_t worker) noexcept;
@@ -76,6 +81,7 @@ class Executor {
   int32_t* positions_ = nullptr;  // [batch_rows]
   float* logits_ = nullptr;       // [logits_rows, V]
   LogitRow last_row_;
+  std::unique_ptr<const Taps> taps_;
   std::vector<Step> steps_;
   Batch batch_;
 

@@ -42,8 +42,8 @@ SessionOptions checked_options(SessionOptions options) {
 }
 
 ExecutorLimits executor_limits(const SessionOptions& options, size_t threads) noexcept {
-  return {threads, options.max_batch, options.all_logits ? options.max_batch : 1, options.context,
-          options.kv};
+  return {threads,         options.max_batch, options.all_logits ? options.max_batch : 1,
+          options.context, options.kv,        options.taps};
 }
 
 Session::Session(std::shared_ptr<Model> model, const SessionOptions& options)

@@ -22,6 +22,7 @@ struct SessionOptions {
   size_t max_batch = 512;   // tokens of one forward, at most the context
   bool all_logits = false;  // of every token of a batch instead of its last
   KvType kv = KvType::F16;  // of keys and values
+  bool taps = false;        // keep the inputs of linear operations (runtime/taps.h)
 };
 
 // The options with max_batch cut to the context. Throws ContextError (out of range).
@@ -60,6 +61,9 @@ class Session {
   size_t logits_rows() const noexcept { return logits_rows_; }
 
   KvType kv() const noexcept { return options_.kv; }
+  // Of the last forward; null unless the options ask for them.
+  const Taps* taps() const noexcept { return executor_.taps(); }
+  size_t tap_rows(const Tap& tap) const noexcept { return executor_.last_rows(tap.rows); }
   size_t cache_bytes() const noexcept { return cache_.bytes(); }
   const ExecutorLayout& buffers() const noexcept { return executor_.layout(); }
   size_t rope_bytes() const noexcept { return ropes_->bytes(); }

@@ -158,8 +158,20 @@ struct LogitBlocksStep {
   void run(const Batch& batch, size_t chunk, size_t worker) const noexcept;
 };
 
-using Step =
-    std::variant<EmbedStep, NormStep, QuantizeStep, GluStep, LinearStep, RopeStoreStep,
-                 AttentionStep, AttentionMergeStep, SelectStep, SoftCapStep, LogitBlocksStep>;
+// The activations of a linear step, copied before it (runtime/taps.h).
+struct TapStep {
+  ActKind kind;
+  const uint32_t* act;
+  size_t K;
+  float* out;  // [rows, K]
+  BufferRows which;
+
+  size_t chunks(const Batch& batch) const noexcept;
+  void run(const Batch& batch, size_t chunk, size_t worker) const noexcept;
+};
+
+using Step = std::variant<EmbedStep, NormStep, QuantizeStep, GluStep, LinearStep, RopeStoreStep,
+                          AttentionStep, AttentionMergeStep, SelectStep, SoftCapStep,
+                          LogitBlocksStep, TapStep>;
 
 }  // namespace gm

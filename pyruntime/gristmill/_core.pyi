@@ -71,6 +71,34 @@ def decode(
     type_name: str, blocks: NDArray[np.uint8], shape: Sequence[int]
 ) -> NDArray[np.float32]: ...
 def encode(type_name: str, values: NDArray[np.float32]) -> NDArray[np.uint8]: ...
+def quantize(
+    type_name: str,
+    values: NDArray[np.float32],
+    weights: NDArray[np.float32] | None = None,
+    threads: int = 1,
+    isa: str = "",
+) -> NDArray[np.uint8]: ...
+def fit(
+    type_name: str,
+    values: NDArray[np.float32],
+    weights: NDArray[np.float32] | None = None,
+    threads: int = 1,
+    isa: str = "",
+) -> tuple[
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.int32],
+    NDArray[np.int32],
+    NDArray[np.uint8],
+]: ...
+def pack(
+    type_name: str,
+    d: NDArray[np.float32],
+    m: NDArray[np.float32],
+    scales: NDArray[np.int32],
+    mins: NDArray[np.int32],
+    codes: NDArray[np.uint8],
+) -> NDArray[np.uint8]: ...
 
 # -- machine ------------------------------------------------------------------------------------
 def available_isas() -> list[str]: ...  # slowest first
@@ -158,6 +186,7 @@ class Session:
         max_batch: int = 512,
         all_logits: bool = False,
         kv: str = "f16",
+        taps: bool = False,
     ) -> None: ...
     position: int  # tokens in the KV cache
     context: int
@@ -169,6 +198,9 @@ class Session:
     def forward(self, tokens: NDArray[np.int32] | Sequence[int]) -> None: ...
     def truncate(self, position: int) -> None: ...  # drop the cache from `position` on
     def logits(self) -> NDArray[np.float32]: ...  # [rows, V], a read-only view valid until forward
+    # With taps: of each linear operation the names of its weights and its inputs [rows, K], rounded
+    # as the kernels see them, of the last forward.
+    def taps(self) -> list[tuple[list[str], NDArray[np.float32]]]: ...
     # Best n of the last row, logits descending (ties: lower id first), and logsumexp of the row.
     def candidates(self, n: int) -> tuple[NDArray[np.int32], NDArray[np.float32], float]: ...
     # The same of edited logits: `bias` is added (ids ascending, numbers), `recent` tokens are

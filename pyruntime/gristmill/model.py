@@ -127,6 +127,11 @@ class Model:
         return model
 
     @property
+    def core(self) -> _core.Model:
+        """The object of the C++ core."""
+        return self._core
+
+    @property
     def metadata(self) -> Mapping[str, Any]:
         """The file's metadata."""
         return self._file.metadata

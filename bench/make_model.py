@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from blocks import Bytes, random_blocks, row_bytes
 from gristmill.gguf import Writer
+from gristmill.quantize.recipe import FILE_TYPES, tensor_type
 from shapes import SHAPES, Shape
-from type_mix import FILE_TYPES, tensor_type
 from vocabulary import Vocabulary, vocabulary
 
 # Logits of a random model: rows of deviation gain / sqrt(dim) against a vector of RMS 1.

@@ -23,10 +23,10 @@ from typing import Any
 
 from gristmill import _core, machine
 from gristmill.model import Model
+from gristmill.quantize.recipe import FILE_TYPES
 from host import machine_facts, warm_page_cache
 from make_model import random_model
 from shapes import SHAPES
-from type_mix import FILE_TYPES
 from worker import peak_rss_bytes, token_ids
 
 BATCHES = (1, 2, 4, 8)

@@ -14,9 +14,9 @@ import gguf
 from blocks import FILLERS, GEOMETRY, random_blocks, row_bytes
 from gristmill import _core
 from gristmill.gguf import File
+from gristmill.quantize.recipe import FILE_TYPES, tensor_type, use_more_bits
 from make_model import main, matrices, random_model, rope_factors, tensors
 from shapes import SHAPES, Shape
-from type_mix import FILE_TYPES, tensor_type, use_more_bits
 from vocabulary import vocabulary
 
 TINY = Shape(dim=256, ffn=512, layers=8, heads=4, kv_heads=2, vocab=500, context=128)

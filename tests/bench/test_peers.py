@@ -12,10 +12,10 @@ import pytest
 
 import peers
 from compare import OWN
+from gristmill.quantize.recipe import FILE_TYPES
 from make_model import random_model
 from peer_install import BUILDS, Peer, cmake_args, default_builds, ensure_peer, python_of
 from shapes import Shape
-from type_mix import FILE_TYPES
 
 FAKE = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
 TINY = Shape(dim=256, ffn=512, layers=2, heads=4, kv_heads=2, vocab=500, context=128)

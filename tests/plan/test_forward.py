@@ -14,9 +14,9 @@ from random_llama import Tiny, forward, read
 from gristmill import _core
 from gristmill.architectures import build_plan
 from gristmill.gguf import File
+from gristmill.quantize.recipe import FILE_TYPES
 from make_model import random_model
 from shapes import Shape
-from type_mix import FILE_TYPES
 
 MakeFile = Callable[[Tiny], Path]
 BIG = Tiny(dim=256, ffn=512, heads=6, kv_heads=3, head_dim=32, vocab=333, layers=2, context=1024,

@@ -20,9 +20,9 @@ import pytest
 
 from gristmill import Model, _core
 from gristmill.kv import KV_TYPES, KvType, checked
+from gristmill.quantize.recipe import FILE_TYPES
 from make_model import matrices, random_model
 from shapes import Shape
-from type_mix import FILE_TYPES
 
 # 15 heads of 64 values: attn_output has 960 columns, which falls back to Q5_0.
 ODD = Shape(

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from gristmill import _core
 from gristmill.architectures.known import why_not
 from gristmill.architectures.plan import Plan
 from gristmill.errors import FormatError, ShapeError, UnsupportedError
+from gristmill.tensor_types import TENSOR_TYPES
 
 if TYPE_CHECKING:
     from gristmill.architectures.decoder import Decoder, Source, Tensor
@@ -80,7 +80,6 @@ def build_plan(file: Source, *, context: int | None = None) -> Plan:
 def _compared(plan: Plan, tensors: Mapping[str, Tensor]) -> Plan:
     """The plan with what it leaves unread, if all it reads is there in the right shape."""
     problems = []
-    kinds = {name: status for name, _, _, _, status in _core.tensor_types()}
     foreign = []
     for weight in plan.weights:
         tensor = tensors.get(weight.name)
@@ -91,7 +90,7 @@ def _compared(plan: Plan, tensors: Mapping[str, Tensor]) -> Plan:
                 f"{weight.name!r} has shape {list(tensor.shape)}, "
                 f"expected {list(weight.tensor_shape)}"
             )
-        elif kinds[tensor.type] != "supported":
+        elif TENSOR_TYPES[tensor.type].status != "supported":
             foreign.append(f"{weight.name!r} has type {tensor.type}")
     if problems:
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""

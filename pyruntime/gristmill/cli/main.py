@@ -20,11 +20,13 @@ from .chat import chat
 from .compare import compare
 from .convert import convert
 from .doctor import doctor
+from .imatrix import imatrix
 from .inspect import inspect
 from .models import list_models, pull, rm
 from .output import is_terminal, note, prepare_streams
 from .perplexity import perplexity
 from .plan import plan
+from .quantize import quantize
 from .run import run
 from .verify import verify
 
@@ -44,6 +46,8 @@ app.command()(inspect)
 app.command()(plan)
 app.command()(verify)
 app.command()(convert)
+app.command()(quantize)
+app.command()(imatrix)
 app.command()(pull)
 app.command("list")(list_models)
 app.command()(rm)

@@ -8,9 +8,7 @@ pass through a few MiB of memory; the file appears under its name complete or no
 from __future__ import annotations
 
 import functools
-import math
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gristmill import _core
+from gristmill.disk import require_space
 from gristmill.errors import ResourceError, ShapeError, UnsupportedError
 from gristmill.gguf_writer import Writer
+from gristmill.tensor_types import tensor_bytes
 
 from .config import Config
 from .encode import AUTO, TYPES, encode, file_type, output_type
@@ -178,12 +177,6 @@ def choose(config: Config) -> Scheme:
     return scheme
 
 
-def _nbytes(shape: tuple[int, ...], kind: str) -> int:
-    """Bytes of a tensor in the file."""
-    _, _, values, size, _ = next(entry for entry in _core.tensor_types() if entry[0] == kind)
-    return math.prod(shape) // values * size
-
-
 def _write(
     path: Path, contents: _Contents, checkpoint: Checkpoint, progress: Progress | None
 ) -> int:
@@ -191,9 +184,10 @@ def _write(
     kinds = [output_type(output, contents.type) for output in contents.outputs]
     done = sum(value.nbytes for value in contents.generated.values())
     total = done + sum(
-        _nbytes(output.shape, kind) for output, kind in zip(contents.outputs, kinds, strict=True)
+        tensor_bytes(output.shape, kind)
+        for output, kind in zip(contents.outputs, kinds, strict=True)
     )
-    _require_space(path, total)
+    require_space(path, total)
 
     def pieces(output: Output, kind: str) -> Iterator[NDArray[np.uint8]]:
         nonlocal done
@@ -214,16 +208,3 @@ def _write(
             source = functools.partial(pieces, output, form)
             writer.add_tensor(output.name, source, form, shape=output.shape, raw=True)
     return total
-
-
-def _require_space(path: Path, needed: int) -> None:
-    """Raises ResourceError before the first byte if the disk cannot hold the file."""
-    parent = path.resolve().parent
-    if not parent.is_dir():
-        raise ResourceError(f"[{path}] There is no folder {parent}.")
-    free = shutil.disk_usage(parent).free
-    if free < needed:
-        raise ResourceError(
-            f"[{path}] The disk is too full: the file takes {needed / 1e9:.2f} GB, "
-            f"{free / 1e9:.2f} GB are free."
-        )

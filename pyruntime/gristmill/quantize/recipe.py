@@ -10,7 +10,7 @@ and what is younger are one type throughout, but for the output.
 
 from __future__ import annotations
 
-from blocks import GEOMETRY
+from ..tensor_types import TENSOR_TYPES
 
 # File type -> (general.file_type, base type)
 FILE_TYPES: dict[str, tuple[int, str]] = {
@@ -47,7 +47,7 @@ def use_more_bits(layer: int, layers: int) -> bool:
 
 
 def _output(base: str, columns: int) -> str:
-    if columns % GEOMETRY[base][0]:
+    if columns % TENSOR_TYPES[base].values:
         return "Q8_0"
     return "Q8_0" if base in {"Q8_0", "MXFP4"} else "Q6_K"
 
@@ -110,6 +110,11 @@ def tensor_type(
             wanted = _ffn_down(file_type, base, int(number), layers)
         elif kind == "attn_output":
             wanted = _attn_output(file_type, base)
-    if columns % GEOMETRY[wanted][0]:
+    return fitting(wanted, columns)
+
+
+def fitting(wanted: str, columns: int) -> str:
+    """The type, or what takes its place where rows are no whole number of its blocks."""
+    if columns % TENSOR_TYPES[wanted].values:
         wanted = FALLBACKS.get(wanted, "F16")
-    return "F16" if columns % GEOMETRY[wanted][0] else wanted
+    return "F16" if columns % TENSOR_TYPES[wanted].values else wanted

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""`gristmill quantize`: a model file in a smaller type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import options as o
+from .output import LoadingBar, note
+from .perplexity import read_text
+
+if TYPE_CHECKING:
+    from gristmill.quantize import Quantized
+
+
+def quantize(
+    source: Annotated[
+        str, typer.Argument(metavar="IN", help="A GGUF file or hf: name, best F16 or BF16.")
+    ],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="The GGUF file to write or replace.")],
+    *,
+    kind: Annotated[
+        str, typer.Option("--type", metavar="TYPE", help="Q4_K_M, Q8_0, IQ4_XS and so on.")
+    ] = "Q4_K_M",
+    method: Annotated[
+        str | None,
+        typer.Option(metavar="METHOD", help="rtn, imatrix or gptq. [rtn; imatrix with --imatrix]"),
+    ] = None,
+    imatrix: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Importance of columns: an imatrix file, GGUF or .dat."),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Text that imatrix and gptq measure the model with."),
+    ] = None,
+    chunks: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Windows of the text to use. [all]")
+    ] = None,
+    window: Annotated[
+        int, typer.Option("-c", "--ctx", metavar="N", min=4, help="Tokens of a window.")
+    ] = 512,
+    pure: Annotated[
+        bool, typer.Option("--pure", help="One format for all matrices, no exceptions.")
+    ] = False,
+    tensor_type: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=TYPE", help="The type of a tensor. Repeatable."),
+    ] = None,
+    threads: o.Threads = None,
+    as_json: o.Json = False,
+    debug: o.Debug = False,
+) -> int:
+    """Quantize a model: the least error that a search finds, block by block."""
+    del debug  # main() reads it
+    from gristmill import hub
+    from gristmill.quantize import quantize as quantize_model
+
+    path = hub.resolve(source)
+    types = dict(split_type(text) for text in tensor_type or [])
+    how = knowledge(path, method, imatrix, calibration, window, chunks, threads)
+    with LoadingBar("quantizing") as progress:
+        done = quantize_model(
+            path, out, kind, pure=pure, types=types, threads=threads, progress=progress, **how
+        )
+    if as_json:
+        import dataclasses
+        import json
+
+        print(json.dumps(dataclasses.asdict(done) | {"path": str(done.path)}, indent=1))
+    else:
+        print_card(done)
+    for text in done.notes:
+        note(f"note: {text}")
+    return 0
+
+
+def split_type(text: str) -> tuple[str, str]:
+    """NAME=TYPE."""
+    name, given, wanted = text.partition("=")
+    if not given:
+        raise typer.BadParameter(f"--tensor-type is NAME=TYPE. Got {text!r}.")
+    return name, wanted
+
+
+def knowledge(  # noqa: PLR0917
+    path: Path, method: str | None, imatrix: str | None, calibration: Path | None, window: int,
+    chunks: int | None, threads: int | None,
+) -> dict[str, Any]:  # fmt: skip
+    """What the method knows of the inputs of matrices, as arguments of `quantize`."""
+    method = method or ("imatrix" if imatrix or calibration else "rtn")
+    if method not in ("rtn", "imatrix", "gptq"):
+        raise typer.BadParameter(f"--method is rtn, imatrix or gptq. Got {method!r}.")
+    if method == "rtn":
+        return {}
+    if imatrix is not None and method == "imatrix":
+        from gristmill.quantize.imatrix import read_imatrix
+
+        return {"importance": read_imatrix(imatrix).weights()}
+    if calibration is None:
+        raise typer.BadParameter(f"--method {method} needs --calibration FILE.")
+    from gristmill.evaluate import Windows
+    from gristmill.model import Model
+    from gristmill.quantize.calibrate import Moments, collect_imatrix, matrices
+
+    model = Model.load(path, threads=threads, cache=False)
+    windows = Windows.of(model, read_text(calibration), window, chunks)
+    if method == "gptq":
+        return {"moments": Moments(model, windows, matrices(model))}
+    with LoadingBar("measuring", counts=True) as progress:
+        return {"importance": collect_imatrix(model, windows, progress=progress).weights()}
+
+
+def print_card(done: Quantized) -> None:
+    """The report card: a line per kind of tensor, then the whole."""
+    from gristmill.report import human_bytes
+
+    kinds: dict[tuple[str, str], list[float]] = {}
+    for tensor in done.tensors:
+        if tensor.error > 0:
+            role = tensor.name.removesuffix(".weight").rpartition(".")[2]
+            kinds.setdefault((role, tensor.after), []).append(tensor.error)
+    for (role, kind), errors in sorted(kinds.items()):
+        mean, worst = sum(errors) / len(errors), max(errors)
+        print(f"{role:<20} {kind:<8} {len(errors):4d} x  error {mean:.4f} (largest {worst:.4f})")
+    print(
+        f"{done.path}: {done.type}, {len(done.tensors)} tensors, {human_bytes(done.nbytes)}, "
+        f"{done.bits:.2f} bits per weight"
+    )

@@ -1,25 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""Byte-level BPE against the tokenizers library on its own file; the table of pre-tokenizers."""
+"""BPE against the tokenizers library: on its own file, and in Gemma's way over plain text."""
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vocabularies import KEY
+from texts import texts
+from vocabularies import BYTE, CONTROL, KEY, NORMAL, UNKNOWN, USER_DEFINED
 
 from gristmill.tokenizer import Tokenizer, from_metadata
-from gristmill.tokenizer.pretokenizers import PRETOKENIZERS
 
-TEXTS = st.text(st.characters(blacklist_categories=["Cs"]))
 ENGLISH = st.text(alphabet="abdehilnorstw TBA,.'!\n\t0", max_size=80)
-SAMPLE = (
-    "The year 12345, it's 100% DONE\u2019s caf\u00e9 \u4e16\u754c\u3053 \u0e01\u0e33  x\r\n\n y();"
-)
 
 
 @lru_cache(maxsize=1)
@@ -29,13 +27,13 @@ def _library(path: Path) -> Any:
     return tokenizers.Tokenizer.from_file(str(path))
 
 
-@given(st.one_of(TEXTS, ENGLISH))
+@given(st.one_of(texts(), ENGLISH))
 def test_same_ids_as_the_library(bpe: Tokenizer, data_dir: Path, text: str) -> None:
     library = _library(data_dir / "tokenizer" / "bytelevel.json")
     assert bpe.encode(text) == library.encode(text).ids
 
 
-@given(st.one_of(TEXTS, ENGLISH))
+@given(st.one_of(texts(), ENGLISH))
 def test_round_trip(bpe: Tokenizer, text: str) -> None:
     assert bpe.decode(bpe.encode(text)) == text
 
@@ -47,54 +45,6 @@ def test_every_byte_has_its_token(bpe: Tokenizer, data: bytes) -> None:
     ids = [letters[bytes([byte])] for byte in data]
     assert b"".join(map(bpe.token_bytes, ids)) == data
     assert bpe.decode(ids) == data.decode("utf-8", "replace")
-
-
-@pytest.mark.parametrize("name", sorted(PRETOKENIZERS))
-def test_every_pretokenizer_compiles_and_loses_nothing(
-    bpe_metadata: dict[str, Any], name: str
-) -> None:
-    tokenizer = from_metadata(bpe_metadata | {KEY + "pre": name})
-    ids = tokenizer.encode(SAMPLE, add_special=False)
-    assert tokenizer.decode(ids) == SAMPLE
-    assert tokenizer.notes == []
-    assert f"({name})" in tokenizer.source
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "words"),
-    [
-        ("gpt-2", "Hello  World 123's", ["Hello", " ", " World", " 123", "'s"]),
-        ("llama-bpe", "12345 IT'S\n\n  x", ["123", "45", " IT", "'S", "\n\n", " ", " x"]),
-        ("qwen2", "12 a", ["1", "2", " a"]),
-        ("falcon", "12345, a", ["123", "45", ",", " a"]),
-        ("starcoder", "ab 12", ["ab", " ", "1", "2"]),
-        ("deepseek-llm", "Hi \u4e16\u754c 42\n", ["Hi", " ", "\u4e16\u754c", " ", "42", "\n"]),
-        ("deepseek-v3", "a.b 1234", ["a", ".b", " ", "123", "4"]),
-        ("gpt-4o", "camelCase DON'T", ["camel", "Case", " DON'T"]),
-        ("tekken", "camelCase 12", ["camel", "Case", " ", "1", "2"]),
-        ("bloom", "a,b c", ["a", ",", "b", " c"]),
-    ],
-)
-def test_words(name: str, text: str, words: list[str]) -> None:
-    from tokenizers import Regex, pre_tokenizers
-
-    splits = [
-        pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in PRETOKENIZERS[name].patterns
-    ]
-    cut = pre_tokenizers.Sequence(splits).pre_tokenize_str(text)
-    assert [word for word, _ in cut] == words
-
-
-def test_an_unknown_pretokenizer_is_noted(bpe_metadata: dict[str, Any]) -> None:
-    for changed in (bpe_metadata | {KEY + "pre": "from-the-future"}, _without_pre(bpe_metadata)):
-        tokenizer = from_metadata(changed)
-        assert "(default)" in tokenizer.source
-        assert any("pre-tokenizer" in note for note in tokenizer.notes)
-        assert tokenizer.decode(tokenizer.encode(SAMPLE)) == SAMPLE
-
-
-def _without_pre(metadata: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in metadata.items() if key != KEY + "pre"}
 
 
 def test_whole_words_that_are_tokens_ignore_merges(bpe_metadata: dict[str, Any]) -> None:
@@ -122,3 +72,62 @@ def test_control_tokens_do_not_come_out_of_plain_text(bpe_metadata: dict[str, An
     assert tokenizer.encode(text, add_special=False) == [end]
     assert end not in tokenizer.encode(text, add_special=False, parse_special=False)
     assert end in tokenizer.eog_ids
+
+
+@pytest.fixture(scope="module")
+def plain_bpe() -> tuple[Any, Tokenizer]:
+    """A vocabulary as Gemma's: U+2581 for spaces, byte tokens; the library's tokenizer and ours."""
+    from tokenizers import AddedToken, Regex, models, normalizers, pre_tokenizers, trainers
+    from tokenizers import Tokenizer as Library
+
+    library = Library(models.BPE(byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
+    library.normalizer = normalizers.Replace(" ", "\u2581")
+    # No token of such a vocabulary has a newline among other letters.
+    library.pre_tokenizer = pre_tokenizers.Split(Regex(r"[^\n]+|\n+"), "isolated")
+    special = ["<pad>", "<eos>", "<bos>", "<unk>"]
+    spelled = [f"<0x{byte:02X}>" for byte in range(256)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=600, special_tokens=special + spelled, show_progress=False
+    )
+    words = ("the cat sat on the mat", "a hat, a bat and the rat", "over  there\n\n\nhere", "\t")
+    library.train_from_iterator(words * 4, trainer)
+    ids = library.get_vocab()
+    tokens = sorted(ids, key=ids.__getitem__)
+    tokens.append("<tool call>")
+    library.add_tokens([AddedToken("<tool call>", normalized=False)])
+    kinds = dict.fromkeys(special, CONTROL) | dict.fromkeys(spelled, BYTE)
+    kinds |= {"<unk>": UNKNOWN, "<tool call>": USER_DEFINED}
+    # The bytes are ordinary tokens of the library's model, not added ones that text may spell.
+    data = json.loads(library.to_str())
+    data["pre_tokenizer"] = None
+    data["added_tokens"] = [one for one in data["added_tokens"] if one["content"] not in spelled]
+    metadata = {
+        KEY + "model": "gemma4",
+        KEY + "tokens": tokens,
+        KEY + "token_type": np.array([kinds.get(text, NORMAL) for text in tokens], "i4"),
+        KEY + "merges": [" ".join(pair) for pair in data["model"]["merges"]],
+        KEY + "bos_token_id": ids["<bos>"],
+        KEY + "eos_token_id": ids["<eos>"],
+        KEY + "unknown_token_id": ids["<unk>"],
+    }
+    return Library.from_str(json.dumps(data)), from_metadata(metadata)
+
+
+@given(st.one_of(texts(), st.text(alphabet="theca sonmr\n", max_size=80)))
+def test_plain_bpe_is_the_librarys(plain_bpe: tuple[Any, Tokenizer], text: str) -> None:
+    library, ours = plain_bpe
+    assert ours.encode(text, add_special=False) == library.encode(text).ids
+
+
+@given(texts(without="\u2581"))
+def test_plain_bpe_round_trip(plain_bpe: tuple[Any, Tokenizer], text: str) -> None:
+    ours = plain_bpe[1]
+    assert ours.decode(ours.encode(text, add_special=False)) == text
+
+
+def test_plain_bpe_begins_with_bos_and_says_its_name(plain_bpe: tuple[Any, Tokenizer]) -> None:
+    ours = plain_bpe[1]
+    assert ours.notes == []
+    assert ours.source.startswith("BPE (gemma4) from GGUF")
+    assert ours.encode("the")[0] == ours.bos_id
+    assert ours.decode(ours.encode("a <tool call> b", add_special=False)) == "a <tool call> b"

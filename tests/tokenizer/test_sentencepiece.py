@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from texts import texts
 from vocabularies import (
     KEY,
     load_sentencepiece,
@@ -21,7 +22,7 @@ from gristmill.errors import TokenizerError
 from gristmill.tokenizer import Tokenizer, from_metadata
 
 # U+2581 is how SentencePiece writes a space: the one letter it cannot tell apart.
-TEXTS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\u2581"))
+TEXTS = texts(without="\u2581")
 ENGLISH = st.text(alphabet="abdehilnorstw TBA,.'\n0", max_size=80)
 
 
@@ -82,23 +83,39 @@ def test_spaces_are_collapsed_only_on_request(spm_metadata: dict[str, Any]) -> N
     assert collapsed.decode(collapsed.encode("a   b")) == "<s>a b"
 
 
-def test_unigram_with_its_normalization(make_tokenizer: ModuleType) -> None:
-    model = make_tokenizer.unigram_model()
+@pytest.fixture(scope="module", params=["plain", "bytes", "no prefix", "spaces kept"])
+def unigram(request: pytest.FixtureRequest, make_tokenizer: ModuleType) -> tuple[Any, Tokenizer]:
+    """The library's processor of a unigram model with a normalization table, and ours."""
+    options: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "bytes": {"byte_fallback": True, "vocab_size": 512},
+        "no prefix": {"add_dummy_prefix": False},
+        "spaces kept": {"remove_extra_whitespaces": False, "vocab_size": 200},
+    }
+    asked = {"model_type": "unigram", "vocab_size": 256, "pad_id": 3} | options[request.param]
+    model = make_tokenizer.train_sentencepiece(**asked)
     metadata = sentencepiece_metadata(model, "t5") | {
         KEY + "precompiled_charsmap": np.frombuffer(normalization_table(model), np.int8),
-        KEY + "remove_extra_whitespaces": True,
+        KEY + "remove_extra_whitespaces": asked.get("remove_extra_whitespaces", True),
+        KEY + "add_space_prefix": asked.get("add_dummy_prefix", True),
         KEY + "add_eos_token": False,
     }
-    tokenizer = from_metadata(metadata)
-    assert tokenizer.source == "SentencePiece unigram from GGUF, 256 tokens"
-    library = load_sentencepiece(model)
-    for text in (
-        "Alice was tired",
-        "the \uff37\uff28\uff29\uff34\uff25 \ufb01eld",
-        "a\u3000b",
-        "x",
-    ):
-        assert tokenizer.encode(text, add_special=False) == library.encode(text)
+    return load_sentencepiece(model), from_metadata(metadata)
+
+
+@given(st.one_of(texts(specials=False), ENGLISH))
+def test_unigram_ids_are_the_librarys(unigram: tuple[Any, Tokenizer], text: str) -> None:
+    library, ours = unigram
+    assert ours.encode(text, add_special=False, parse_special=False) == library.encode(text)
+
+
+def test_unigram_normalizes(unigram: tuple[Any, Tokenizer]) -> None:
+    library, ours = unigram
+    assert ours.source.startswith("SentencePiece unigram from GGUF")
+    for text in ("the \uff37\uff28\uff29\uff34\uff25 \ufb01eld", "a\u3000b", "x  y "):
+        assert ours.encode(text, add_special=False) == library.encode(text)
+    wide = ours.encode("\uff41\uff4c\uff49\uff43\uff45", add_special=False)
+    assert wide == ours.encode("alice", add_special=False)
 
 
 @pytest.mark.parametrize(

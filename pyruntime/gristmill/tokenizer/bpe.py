@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Byte-level BPE ("gpt2" models) through the tokenizers library.
+"""BPE with merges ("gpt2" and "gemma4" models) through the tokenizers library.
 
-Such a vocabulary spells each byte as one letter, so the file's texts are data for the library as
-they stand; only the pre-tokenizer is named, not contained (pretokenizers.py). Bytes of a token are
-worked out when asked for, which keeps loading 150,000 tokens well under half a second.
+A byte-level vocabulary spells each byte as one letter, so the file's texts are data for the library
+as they stand; only the pre-tokenizer is named, not contained (pretokenizers.py). Bytes of a token
+are worked out when asked for, which keeps loading 150,000 tokens well under half a second. The
+other kind of vocabulary is plain text with U+2581 for spaces, as SentencePiece has it.
 """
 
 from __future__ import annotations
@@ -15,9 +16,18 @@ from typing import Any
 from gristmill.errors import TokenizerError
 
 from .base import Tokenizer
+from .likely_pre import consequence
 from .pretokenizers import PreTokenizer, find
 from .special import SpecialTokens
-from .vocabulary import PREFIX, TokenType, Vocabulary, is_text, metadata_error, string_array
+from .vocabulary import (
+    ESCAPED_SPACE,
+    PREFIX,
+    TokenType,
+    Vocabulary,
+    is_text,
+    metadata_error,
+    string_array,
+)
 
 
 def _byte_letters() -> dict[int, int]:
@@ -37,7 +47,7 @@ _cut = methodcaller("partition", " ")
 def _merges(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines = string_array(metadata, "merges")
     if lines is None:
-        raise metadata_error("merges", "is missing: byte-level BPE needs its merges.")
+        raise metadata_error("merges", "is missing: BPE needs its merges.")
     pairs = [(left, right) for left, _, right in map(_cut, lines)]
     if not all(map(all, pairs)):
         bad = next(line for line, pair in zip(lines, pairs, strict=True) if not all(pair))
@@ -46,7 +56,7 @@ def _merges(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _model(
-    vocab: Vocabulary, merges: list[tuple[str, str]], ignore_merges: bool, notes: list[str]
+    vocab: Vocabulary, merges: list[tuple[str, str]], options: dict[str, Any], notes: list[str]
 ) -> Any:
     """The library's BPE model; merges of tokens that the vocabulary lacks are left out."""
     from tokenizers import models
@@ -55,7 +65,7 @@ def _model(
     for token in vocab.of_type(TokenType.CONTROL):
         ids.pop(vocab.tokens[token], None)
     try:
-        return models.BPE(ids, merges, ignore_merges=ignore_merges)
+        return models.BPE(ids, merges, **options)
     except UnicodeEncodeError:
         ids = {text: token for text, token in ids.items() if is_text(text)}
     except Exception:  # noqa: BLE001, S110 - the library raises plain Exception
@@ -63,13 +73,22 @@ def _model(
     known = [(a, b) for a, b in merges if a in ids and b in ids and a + b in ids]
     notes.append(f"{len(merges) - len(known)} merges name tokens that are not in the vocabulary")
     try:
-        return models.BPE(ids, known, ignore_merges=ignore_merges)
+        return models.BPE(ids, known, **options)
     except Exception as error:  # noqa: BLE001
         raise TokenizerError(f"[{PREFIX}merges] no usable BPE. {error}") from None
 
 
-class ByteLevelBpe(Tokenizer):
-    """A byte-level BPE tokenizer; see `build`."""
+def words(pre: PreTokenizer) -> Any:
+    """The library's pre-tokenizer: cuts text into words, in letters that mean bytes if it must."""
+    from tokenizers import Regex, pre_tokenizers
+
+    splits = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in pre.patterns]
+    letters = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    return pre_tokenizers.Sequence([*splits, letters] if pre.byte_level else splits)
+
+
+class MergingBpe(Tokenizer):
+    """What both kinds of BPE share: the library's tokenizer. See `build`."""
 
     def __init__(
         self,
@@ -83,15 +102,10 @@ class ByteLevelBpe(Tokenizer):
         strip_right: frozenset[int],
     ) -> None:
         import tokenizers
-        from tokenizers import pre_tokenizers
 
         super().__init__(vocab, special, source=source, notes=notes, strip_right=strip_right)
-        splits = [
-            pre_tokenizers.Split(tokenizers.Regex(pattern), "isolated") for pattern in pre.patterns
-        ]
-        letters = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         self._tokenizer = tokenizers.Tokenizer(model)
-        self._tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*splits, letters])
+        self._tokenizer.pre_tokenizer = words(pre)
 
     def _encode_fragment(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
@@ -101,11 +115,27 @@ class ByteLevelBpe(Tokenizer):
     def _strips_space(self) -> bool:
         return False
 
+
+class ByteLevelBpe(MergingBpe):
+    """BPE over letters that mean bytes."""
+
     def _fragment_bytes(self, text: str) -> bytes:
         try:
             return bytes([_BYTE_OF_LETTER[letter] for letter in text])
         except KeyError:  # added as plain text
             return text.encode("utf-8", "surrogateescape")
+
+
+class PlainBpe(MergingBpe):
+    """BPE over plain text, with U+2581 for spaces and byte tokens for what has no token."""
+
+    def _encode_fragment(self, text: str) -> list[int]:
+        return super()._encode_fragment(text.replace(" ", ESCAPED_SPACE))
+
+    def _raw_text(self, token: int) -> str:
+        if self._types[token] == TokenType.USER_DEFINED:
+            return self._tokens[token].replace(ESCAPED_SPACE, " ")
+        return self._tokens[token]
 
 
 def build(
@@ -115,17 +145,28 @@ def build(
     *,
     notes: list[str],
     strip_right: frozenset[int],
-) -> ByteLevelBpe:
-    """The tokenizer of a "gpt2" vocabulary.
+) -> Tokenizer:
+    """The tokenizer of a vocabulary with merges.
 
     Raises:
         TokenizerError: Merges are missing or malformed, or the library refuses the model.
     """
-    pre, note = find(metadata.get(PREFIX + "pre"))
-    if note:
-        notes.append(note)
-    model = _model(vocab, _merges(metadata), pre.ignore_merges, notes)
-    source = f"byte-level BPE ({pre.name}) from GGUF, {len(vocab.tokens)} tokens"
-    return ByteLevelBpe(
-        vocab, special, model, pre, source=source, notes=notes, strip_right=strip_right
-    )
+    pre, problem = find(pre_name(metadata))
+    options: dict[str, Any] = {"ignore_merges": pre.ignore_merges}
+    if not pre.byte_level:
+        options |= {"byte_fallback": True, "fuse_unk": True}
+        if special.unk is not None:
+            options["unk_token"] = vocab.tokens[special.unk]
+    model = _model(vocab, _merges(metadata), options, notes)
+    if problem:
+        notes.append(f"the file {problem}: {consequence(model, vocab.ids, words)}")
+    kind = "byte-level BPE" if pre.byte_level else "BPE"
+    source = f"{kind} ({pre.name}) from GGUF, {len(vocab.tokens)} tokens"
+    make = ByteLevelBpe if pre.byte_level else PlainBpe
+    return make(vocab, special, model, pre, source=source, notes=notes, strip_right=strip_right)
+
+
+def pre_name(metadata: Mapping[str, Any]) -> Any:
+    """The name of the pre-tokenizer; some tokenizer models have one without saying so."""
+    model = metadata.get(PREFIX + "model")
+    return model if model in ("gemma4", "whitespace") else metadata.get(PREFIX + "pre")

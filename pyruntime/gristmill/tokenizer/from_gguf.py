@@ -22,12 +22,15 @@ _DEFAULTS = {
     "llama": Defaults({"bos": 1, "eos": 2, "unk": 0}, add_bos=True, add_space_prefix=True),
     "t5": Defaults({"eos": 1, "unk": 2, "pad": 0}, add_eos=True, add_space_prefix=True),
     "gpt2": Defaults({"bos": 11, "eos": 11}),
+    "gemma4": Defaults({}),
+    "whitespace": Defaults({}),
     "bert": Defaults(
         {"bos": 101, "unk": 100, "sep": 102, "pad": 0, "cls": 101, "mask": 103},
         add_bos=True,
         add_sep=True,
     ),
 }
+_WITH_MERGES = ("gpt2", "gemma4", "whitespace")
 
 
 def _strips_right(metadata: Mapping[str, Any], vocab: Vocabulary) -> frozenset[int]:
@@ -48,7 +51,7 @@ def _build(
     notes: list[str],
 ) -> Tokenizer:
     strip = _strips_right(metadata, vocab)
-    if model == "gpt2":
+    if model in _WITH_MERGES:
         return bpe.build(metadata, vocab, special, notes=notes, strip_right=strip)
     if model == "bert":
         return wordpiece.build(metadata, vocab, special, notes=notes, strip_right=strip)
@@ -80,8 +83,8 @@ def from_metadata(metadata: Mapping[str, Any]) -> Tokenizer:
         )
     vocab, notes = read_vocabulary(metadata)
     defaults = _DEFAULTS[model]
-    if model == "gpt2":
-        pre, _ = find(metadata.get(PREFIX + "pre"))
+    if model in _WITH_MERGES:
+        pre, _ = find(bpe.pre_name(metadata))
         defaults = Defaults(defaults.ids, add_bos=pre.add_bos)
     special, gaps = read_special(metadata, vocab, defaults)
     return _build(model, metadata, vocab, special, notes + gaps)

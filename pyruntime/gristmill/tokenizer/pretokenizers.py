@@ -19,20 +19,27 @@ _GPT2 = _CS + r"| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)"
 _WORD = r"[^\r\n\p{L}\p{N}]?\p{L}+"
 _OTHER = r" ?[^\s\p{L}\p{N}]+[\r\n]*"
 _SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
+_PUNCTUATION_WORD = r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"
 _UPPER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"
 _LOWER = r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 
 
-def _llama3(digits: str) -> str:
-    return f"{_CI}|{_WORD}|{digits}|{_OTHER}|{_SPACES}"
+def _llama3(digits: str, spaces: str = _SPACES) -> str:
+    return f"{_CI}|{_WORD}|{digits}|{_OTHER}|{spaces}"
 
 
-def _cased(suffix: str, digits: str) -> str:
-    """Words split where the case changes (tekken, gpt-4o)."""
+def _deepseek(marks: str) -> str:
+    """Punctuation together with a word behind it; words with their marks; other punctuation."""
+    return rf"{_PUNCTUATION_WORD}|[^\r\n\p{{L}}\p{{P}}\p{{S}}]?[\p{{L}}\p{{M}}]+|{marks}"
+
+
+def _cased(suffix: str, digits: str, but: str = "", after: str = r"[\r\n/]*") -> str:
+    """Words split where the case changes (tekken, gpt-4o), of all letters but some."""
     start = r"[^\r\n\p{L}\p{N}]?"
+    upper, lower = (f"{letters[:-1]}{but}]" for letters in (_UPPER, _LOWER))
     return (
-        rf"{start}{_UPPER}*{_LOWER}+{suffix}|{start}{_UPPER}+{_LOWER}*{suffix}|{digits}"
-        rf"| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|{_SPACES}"
+        rf"{start}{upper}*{lower}+{suffix}|{start}{upper}+{lower}*{suffix}|{digits}"
+        rf"| ?[^\s\p{{L}}\p{{N}}]+{after}|{_SPACES}"
     )
 
 
@@ -40,17 +47,46 @@ _DIGITS_THEN_GPT2 = (r"\p{N}", _GPT2)
 _QWEN2 = (_llama3(r"\p{N}"),)
 _LLAMA3 = (_llama3(r"\p{N}{1,3}"),)
 _GPT4O = (_cased(_CI + "?", r"\p{N}{1,3}"),)
-_PUNCTUATION_WORD = r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"
-_DEEPSEEK3 = (
-    r"\p{N}{1,3}",
-    "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+",
-    _PUNCTUATION_WORD + r"|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|" + _SPACES,
-)
+_KIMI = r"\p{Han}+|" + _cased(_CI + "?", r"\p{N}{1,3}", r"&&[^\p{Han}]", r"[\r\n]*")
+_KANA = "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"
+_DEEPSEEK3_WORDS = _deepseek(r" ?[\p{P}\p{S}]+[\r\n]*|" + _SPACES)
+_DEEPSEEK3 = (r"\p{N}{1,3}", _KANA, _DEEPSEEK3_WORDS)
+_SPARK = _deepseek(r" ?[\p{P}\p{S}]+|[\r\n]|\s+(?!\S)|\s+")
 _BLOOM = " ?[^(\\s|.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c)]+"
 _BAILING = (
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}"
     r"| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"
 )
+# Runs of spaces of a power of two.
+_JAIS2_SPACES = "".join(
+    rf"|\s{{{n}}}(?!\S)" for n in ("512", "256", "128", "64", "32", "16", "8", "4", "1,2")
+)
+# Words of several letters with marks, also with single spaces between them.
+_EXAONE_MOE = (
+    rf"{_CI}|[^\r\n\p{{L}}\p{{N}}]?(?:\p{{L}}\p{{M}}*(?: \p{{L}}\p{{M}}*)*)+|\p{{N}}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+"
+)
+_YOUTU = (
+    "[\uac00-\ud7a3\u3131-\u318e]+|[\uff01\u2026\u201c\u201d\u2018\u2019\u2014\uff1a\uff1b\uff0c"
+    "\u3001-\u303f\ufe30-\ufe4f]+|[\u3105-\u312f]+|" + _KANA
+)
+# Scripts without spaces.
+_UNSPACED = (
+    "[\u4e00-\u9fff\u3400-\u4dbf\uf900-\ufaff\u3040-\u309f\u30a0-\u30ff\uff65-\uff9f\u2f00-\u2fdf"
+    "\u0e40-\u0e7f\u0e80-\u0eff\u1780-\u17ff\u1000-\u109f\uaa60-\uaa7f\ua9e0-\ua9ff\uac00-\ud7af"
+    "\u1100-\u11ff]+"
+)
+# Digits in threes, counted from the end of the number.
+_AFMOE = (r"\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N}))", _UNSPACED, _DEEPSEEK3_WORDS)
+_CHAMELEON = (
+    "<sentinel:[0-9]+>",
+    "(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z",
+    r"([\t\n]|    |  )",
+    r"\p{N}",
+    r"[\p{P}!-/:-@\[-`{-~]",
+    _GPT2,
+)
+_LINES = r"[^\n]+|\n+"
 _CJK = "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"
 # Letters with case, as of the Unicode version that the model was made with.
 _CASED_LETTERS = (
@@ -103,13 +139,28 @@ _PATTERNS: dict[tuple[str, ...], str] = {
     (_BLOOM,): "poro-chat bloom gpt3-finnish",
     (_BLOOM, r"\p{N}"): "viking",
     (r"\p{N}{1,3}", _llama3(r"\p{N}+")): "minicpm5",
+    (_llama3(r"\p{N}{1,3}", r"\s*[\r\n]+" + _JAIS2_SPACES + r"|\s"),): "jais-2",
+    (r"\p{N}{1,3}", _KANA, _SPARK, r"\p{N}"): "spark2_5",
+    (_YOUTU, _cased(_CI + "?", r"\p{N}")): "youtu",
+    _AFMOE: "afmoe",
+    _CHAMELEON: "chameleon",
+    (_EXAONE_MOE,): "exaone-moe",
+    (_KIMI,): "kimi-k2",
+    (r"[^\n]+|[\n]+", *_QWEN2): "laguna",
+    (r"\p{N}+", r"(?=(\d{3})+(?!\d))"): "superbpe",
+    (_LINES,): "gemma4 granite-embed-multi-311m sarvam-moe",
+    (r"\S+",): "whitespace",
 }  # fmt: skip
 # A word that is a token as a whole is taken as it is, whatever the merges say.
 _IGNORE_MERGES = frozenset(
     ("llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2",
-     "jina-v5-nano", "tekken", "minicpm5", "granite-embed-multi-97m")
+     "jina-v5-nano", "tekken", "minicpm5", "granite-embed-multi-97m", "youtu")
 )  # fmt: skip
-_ADD_BOS = _IGNORE_MERGES - {"minicpm5", "granite-embed-multi-97m"}
+_ADD_BOS = (_IGNORE_MERGES - {"minicpm5", "granite-embed-multi-97m", "youtu"}) | {
+    "chameleon", "gemma4", "granite-embed-multi-311m"
+}  # fmt: skip
+# Tokens are plain text with U+2581 for spaces (and bytes as <0x..>), not letters that mean bytes.
+_PLAIN = frozenset(("gemma4", "granite-embed-multi-311m", "sarvam-moe", "whitespace"))
 
 
 @dataclass(frozen=True)
@@ -121,26 +172,27 @@ class PreTokenizer:
         patterns: Regular expressions, applied in order.
         ignore_merges: A whole word that is a token is that token.
         add_bos: These models begin texts with bos unless the file says otherwise.
+        byte_level: Tokens spell bytes as letters; else they are plain text.
     """
 
     name: str
     patterns: tuple[str, ...]
     ignore_merges: bool
     add_bos: bool
+    byte_level: bool
 
 
 PRETOKENIZERS = {
-    name: PreTokenizer(name, patterns, name in _IGNORE_MERGES, name in _ADD_BOS)
+    name: PreTokenizer(name, patterns, name in _IGNORE_MERGES, name in _ADD_BOS, name not in _PLAIN)
     for patterns, names in _PATTERNS.items()
     for name in names.split()
 }
 
 
 def find(name: Any) -> tuple[PreTokenizer, str]:
-    """The pre-tokenizer of a name, and a note where the default had to stand in."""
+    """The pre-tokenizer of a name, and what is wrong where the default stands in for it."""
     if isinstance(name, str) and name in PRETOKENIZERS:
-        return PRETOKENIZERS[name], ""
+        generic = name == "default"
+        return PRETOKENIZERS[name], "names only the default pre-tokenizer" if generic else ""
     problem = "names no pre-tokenizer" if name is None else f"names pre-tokenizer {name!r}, unknown"
-    return PRETOKENIZERS["default"], (
-        f"the file {problem}: words are cut the default way, which may cost quality"
-    )
+    return PRETOKENIZERS["default"], problem

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How fast a file's tokenizer encodes text: megabytes of UTF-8 per second, in one call and in lines.
+"""How fast the tokenizer of a file encodes: megabytes of UTF-8 per second, at once and in lines.
 
     python bench/encode.py TEXT vocabulary.gguf ...
 

@@ -100,10 +100,11 @@ std::vector<int32_t> to_tokens(const py::object& object) {
 
 namespace {
 
-void forward(Session& session, const py::object& object) {
+void forward(Session& session, const py::object& object, const py::object& kinds) {
   const std::vector<int32_t> tokens = to_tokens(object);
+  const std::vector<int32_t> types = kinds.is_none() ? std::vector<int32_t>() : to_tokens(kinds);
   const py::gil_scoped_release release;
-  session.forward(tokens);
+  session.forward(tokens, types);
 }
 
 py::array_t<float> logits(const py::object& self) {
@@ -111,8 +112,7 @@ py::array_t<float> logits(const py::object& self) {
   if (session.logits_rows() == 0) {
     throw ContextError("[logits] There are logits after the first forward. Got none yet.");
   }
-  py::array_t<float> view({session.logits_rows(), session.model().plan().vocab_size},
-                          session.logits(), self);
+  py::array_t<float> view({session.logits_rows(), session.output_width()}, session.logits(), self);
   py::detail::array_proxy(view.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
   return view;
 }
@@ -204,7 +204,7 @@ void bind_session(py::module_& module) {
           "kv",
           [](const Session& s) { return std::string(kKvTypeNames[static_cast<size_t>(s.kv())]); })
       .def_property_readonly("memory_bytes", &memory_bytes)
-      .def("forward", &forward, py::arg("tokens"))
+      .def("forward", &forward, py::arg("tokens"), py::arg("types") = py::none())
       .def(
           "truncate",
           [](Session& session, int64_t position) {

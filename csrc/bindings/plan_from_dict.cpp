@@ -107,6 +107,17 @@ class Record {
     }
     return word == yes;
   }
+  // The index of one of the words.
+  template <size_t n>
+  size_t choice(const char* key, const char* const (&words)[n]) {
+    const std::string word = text(key);
+    std::string known;
+    for (size_t i = 0; i < n; ++i) {
+      if (word == words[i]) return i;
+      known += (i == 0 ? "'" : ", '") + std::string(words[i]) + "'";
+    }
+    fail(at(key), "One of " + known + ". Got '" + word + "'.");
+  }
   std::vector<uint32_t> ids(const char* key) {
     std::vector<uint32_t> out;
     for (const py::handle item : to_list(get(key), at(key))) out.push_back(to_id(item, at(key)));
@@ -150,6 +161,24 @@ class Record {
   std::set<std::string> seen_;
 };
 
+Activation read_activation(Record& r) {
+  return static_cast<Activation>(r.choice("activation", {"silu", "gelu_tanh", "gelu", "tanh"}));
+}
+
+// What encoders have beyond decoders.
+Op read_encoder_op(Record& r, const std::string& name) {
+  if (name == "add_rows") {
+    return AddRowsOp{r.id("weight"), r.id("out"),
+                     r.is("index", "type", "position") ? RowIndex::Type : RowIndex::Position};
+  }
+  if (name == "layer_norm") {
+    return LayerNormOp{r.id("x"),     r.id("weight"),      r.id_or_none("bias"),
+                       r.real("eps"), r.id_or_none("act"), r.id_or_none("out")};
+  }
+  if (name == "output") return OutputOp{r.id("x")};
+  fail(r.where(), "There is no operation '" + name + "'.");
+}
+
 Op read_op(Record& r) {
   const std::string name = r.text("op");
   if (name == "embed") return EmbedOp{r.id("weight"), r.id("out"), r.real("scale")};
@@ -174,17 +203,20 @@ Op read_op(Record& r) {
                        r.flag("neox")};
   }
   if (name == "attention") {
-    return AttentionOp{r.id("q"),       r.id("out"),       r.id("layer"),    r.count("heads"),
-                       r.real("scale"), r.count("window"), r.real("softcap")};
+    return AttentionOp{
+        r.id("q"),       r.id("out"),       r.id("layer"),     r.count("heads"),
+        r.real("scale"), r.count("window"), r.real("softcap"), r.flag("bidirectional")};
   }
   if (name == "glu") {
-    return GluOp{r.id("gate"), r.id("up"), r.id("act"),
-                 r.is("activation", "gelu_tanh", "silu") ? Activation::GeluTanh : Activation::Silu};
+    return GluOp{r.id("gate"), r.id_or_none("up"), r.id("act"), read_activation(r)};
   }
-  if (name == "select_rows") return SelectRowsOp{r.id("x"), r.id("out")};
+  if (name == "select_rows") {
+    return SelectRowsOp{r.id("x"), r.id("out"),
+                        static_cast<Pool>(r.choice("pool", {"last", "first", "mean"}))};
+  }
   if (name == "logits")
     return LogitsOp{r.id("act"), r.id("weight"), r.real("scale"), r.real("softcap")};
-  fail(r.where(), "There is no operation '" + name + "'.");
+  return read_encoder_op(r, name);
 }
 
 }  // namespace

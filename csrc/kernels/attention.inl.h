@@ -50,9 +50,16 @@ struct AttentionRows {
   const float* q(size_t r) const { return args.q + token(r) * args.q_stride + head(r) * args.D; }
   float* out(size_t r) const { return args.out + token(r) * args.out_stride + head(r) * args.D; }
   // Positions [first, end) that row r sees.
-  size_t end(size_t r) const { return static_cast<size_t>(args.positions[token(r)]) + 1; }
+  size_t position(size_t r) const { return static_cast<size_t>(args.positions[token(r)]); }
+  size_t end(size_t r) const {
+    const size_t causal = position(r) + 1;
+    if (args.length == 0) return causal;
+    const size_t ahead = causal + args.window / 2;
+    return args.window != 0 && ahead < args.length ? ahead : args.length;
+  }
   size_t first(size_t r) const {
-    return args.window != 0 && end(r) > args.window ? end(r) - args.window : 0;
+    const size_t back = args.length != 0 ? args.window / 2 + 1 : args.window;
+    return args.window != 0 && position(r) + 1 > back ? position(r) + 1 - back : 0;
   }
 };
 

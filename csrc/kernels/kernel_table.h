@@ -18,9 +18,10 @@ inline constexpr size_t kChunkPositions = 256;  // positions that attention redu
 inline constexpr size_t kMaxGroup = 128;        // query heads per KV head
 inline constexpr size_t kLogitBlock = 128;      // logits that sampling looks at as one
 
-// What a gate goes through before it is multiplied: x / (1 + e^-x), and GELU by its tanh formula.
-enum class Activation : uint8_t { Silu, GeluTanh };
-inline constexpr size_t kActivationCount = 2;
+// What a gate goes through before it is multiplied: x / (1 + e^-x), GELU by its tanh formula, GELU
+// as it is defined (by erf), tanh x.
+enum class Activation : uint8_t { Silu, GeluTanh, Gelu, Tanh };
+inline constexpr size_t kActivationCount = 4;
 
 // out[t, r] = (accumulate ? out[t, r] : 0) + (sum_k W[r, k] x[t, k] + bias[r]) * scale for the rows
 // of panels [p0, p1).
@@ -59,10 +60,21 @@ struct RmsNormArgs {
   bool accumulate = false;  // add to out (the residual); no activations then
 };
 
+// y = (x - mean(x)) / sqrt(variance(x) + eps) * weight + bias, then as QuantizeArgs.
+struct LayerNormArgs {
+  QuantizeArgs quant;
+  const float* weight;  // [K] f32
+  const float* bias;    // [K] f32, or null
+  float eps;
+  float* row;  // [K] f32 scratch, one per thread
+  float* out;  // [T, out_stride] f32, or null if only the activations are wanted
+  size_t out_stride;
+};
+
 // activation(gate) * up, then as QuantizeArgs (quant.x is gate).
 struct GluArgs {
   QuantizeArgs quant;
-  const float* up;
+  const float* up;  // null: activation(gate) alone
   size_t up_stride;
   float* row;  // [K] f32 scratch, one per thread
 };
@@ -107,6 +119,9 @@ struct AttentionArgs {
   float* parts;      // [T, H, part_chunks, attention_part_floats(D)]: results of single chunks
   size_t part_chunks;
   float softcap = 0.0f;  // 0: none
+  // Not 0: every token sees all of so many positions, or with a window those at most window / 2
+  // before or after it.
+  size_t length = 0;
 };
 
 // A piece of attention: the query heads of KV head g for tokens [t0, t1), at most
@@ -133,6 +148,7 @@ struct KernelTable {
   void (*linear[kFormatCount])(const LinearArgs&, size_t p0, size_t p1) noexcept;
   void (*quantize)(const QuantizeArgs&, size_t tile0, size_t tile1) noexcept;
   void (*rms_norm)(const RmsNormArgs&, size_t tile0, size_t tile1) noexcept;
+  void (*layer_norm)(const LayerNormArgs&, size_t tile0, size_t tile1) noexcept;
   void (*glu[kActivationCount])(const GluArgs&, size_t tile0, size_t tile1) noexcept;
   void (*rope)(const RopeArgs&, size_t t0, size_t t1) noexcept;
   void (*kv_store[kKvTypeCount])(const KvStoreArgs&, size_t t0, size_t t1) noexcept;

@@ -61,6 +61,25 @@ inline F32x16 f_tanh(F32x16 x) {
 // x / (1 + e^-x)
 inline F32x16 f_silu(F32x16 x) { return f_div(x, f_add(f_set1(1.0f), f_exp(f_sub(f_zero(), x)))); }
 
+// x (1 + erf(x / sqrt 2)) / 2 = max(x, 0) - |x| h, h = erfc(|x| / sqrt 2) / 2 = s q(s) e^(-x^2 / 2)
+// with s = 1 / (1 + |x| / sqrt 8); q is a minimax polynomial of degree 8. h is right to 1.3e-7, and
+// to 1.1e-6 of itself, so that the tail of negative x has nearly all of its digits.
+inline F32x16 f_gelu(F32x16 x) {
+  const F32x16 size = f_abs(x), one = f_set1(1.0f);
+  const F32x16 s = f_div(one, f_fma(size, f_set1(0.35355339f), one));
+  const F32x16 e = f_exp(f_mul(f_mul(x, x), f_set1(-0.5f)));
+  F32x16 q = f_set1(-2.9423667158e-2f);
+  q = f_fma(q, s, f_set1(1.4174436457e-1f));
+  q = f_fma(q, s, f_set1(-2.4246955256e-1f));
+  q = f_fma(q, s, f_set1(1.3773271799e-1f));
+  q = f_fma(q, s, f_set1(-1.2410597742e-2f));
+  q = f_fma(q, s, f_set1(1.0095868072e-1f));
+  q = f_fma(q, s, f_set1(1.2165001775e-1f));
+  q = f_fma(q, s, f_set1(1.4117401920e-1f));
+  q = f_fma(q, s, f_set1(1.4104399622e-1f));
+  return f_fnma(size, f_mul(f_mul(q, s), e), f_max(x, f_zero()));
+}
+
 // x (1 + tanh u) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3), as x / (1 + e^-2u).
 inline F32x16 f_gelu_tanh(F32x16 x) {
   const F32x16 slope = f_fma(f_mul(x, x), f_set1(0.044715f * 1.59576912f), f_set1(1.59576912f));

@@ -59,6 +59,7 @@ namespace {
 #include "kernels/attention_int.inl.h"
 #include "kernels/glu.inl.h"
 #include "kernels/kv_store.inl.h"
+#include "kernels/layer_norm.inl.h"
 #include "kernels/logits.inl.h"
 #include "kernels/rms_norm.inl.h"
 #include "kernels/roofline.inl.h"
@@ -92,7 +93,9 @@ constinit const KernelTable kTable = {
     },
     quantize,
     rms_norm,
-    {glu<Activation::Silu>, glu<Activation::GeluTanh>},
+    layer_norm,
+    {glu<Activation::Silu>, glu<Activation::GeluTanh>, glu<Activation::Gelu>,
+     glu<Activation::Tanh>},
     rope,
     {kv_store<KvType::F16>, kv_store<KvType::Q8_0>, kv_store<KvType::Q4_0>},
     {attention<F16Core>, attention<IntCore<KvType::Q8_0>>, attention<IntCore<KvType::Q4_0>>},

@@ -2,6 +2,7 @@
 // The one place that knows which operands of each operation are read, changed and defined.
 #include "plan/plan.h"
 
+#include <algorithm>
 #include <array>
 
 namespace gm {
@@ -24,14 +25,21 @@ void mark(std::vector<WeightUse>& uses, WeightId id, Mark&& set) {
 
 std::string_view op_name(const Op& op) noexcept {
   static constexpr std::array<std::string_view, std::variant_size_v<Op>> kNames = {
-      "embed",     "rms_norm", "quantize",    "linear", "rope_store",
-      "attention", "glu",      "select_rows", "logits"};
+      "embed",      "add_rows",  "rms_norm", "layer_norm",  "quantize", "linear",
+      "rope_store", "attention", "glu",      "select_rows", "logits",   "output"};
   return kNames[op.index()];
 }
 
 OpUse uses_of(const Op& op) {
   return std::visit(Overloaded{
                         [](const EmbedOp& o) { return OpUse{{}, {}, {o.out}}; },
+                        [](const AddRowsOp& o) { return OpUse{{}, {o.out}, {}}; },
+                        [](const LayerNormOp& o) {
+                          OpUse use{{o.x}, {}, {}};
+                          for (const BufferId id : {o.act, o.out})
+                            if (id != kNone) use.defines.push_back(id);
+                          return use;
+                        },
                         [](const RmsNormOp& o) {
                           OpUse use{{o.x}, {}, {}};
                           if (o.act != kNone) use.defines.push_back(o.act);
@@ -46,7 +54,12 @@ OpUse uses_of(const Op& op) {
                         },
                         [](const RopeStoreOp& o) { return OpUse{{o.v}, {o.q, o.k}, {}}; },
                         [](const AttentionOp& o) { return OpUse{{o.q}, {}, {o.out}}; },
-                        [](const GluOp& o) { return OpUse{{o.gate, o.up}, {}, {o.act}}; },
+                        [](const GluOp& o) {
+                          OpUse use{{o.gate}, {}, {o.act}};
+                          if (o.up != kNone) use.reads.push_back(o.up);
+                          return use;
+                        },
+                        [](const OutputOp& o) { return OpUse{{o.x}, {}, {}}; },
                         [](const SelectRowsOp& o) { return OpUse{{o.x}, {}, {o.out}}; },
                         [](const LogitsOp& o) { return OpUse{{o.act}, {}, {}}; },
                     },
@@ -60,7 +73,12 @@ std::vector<WeightUse> weight_uses(const Plan& plan) {
   const auto vector = [](WeightUse& use) { use.vector = true; };
   for (const Op& op : plan.ops) {
     if (const auto* embed = std::get_if<EmbedOp>(&op)) mark(uses, embed->weight, rows);
+    if (const auto* add = std::get_if<AddRowsOp>(&op)) mark(uses, add->weight, rows);
     if (const auto* norm = std::get_if<RmsNormOp>(&op)) mark(uses, norm->weight, vector);
+    if (const auto* norm = std::get_if<LayerNormOp>(&op)) {
+      mark(uses, norm->weight, vector);
+      mark(uses, norm->bias, vector);
+    }
     if (const auto* logits = std::get_if<LogitsOp>(&op)) mark(uses, logits->weight, panels);
     if (const auto* linear = std::get_if<LinearOp>(&op)) {
       for (const WeightId id : linear->weights) mark(uses, id, panels);
@@ -73,6 +91,27 @@ std::vector<WeightUse> weight_uses(const Plan& plan) {
     mark(uses, rope.long_factors, vector);
   }
   return uses;
+}
+
+PlanTraits traits_of(const Plan& plan) {
+  PlanTraits traits;
+  traits.output_width = plan.vocab_size;
+  for (const Op& op : plan.ops) {
+    if (const auto* add = std::get_if<AddRowsOp>(&op)) {
+      uint64_t& rows = add->index == RowIndex::Position ? traits.positions : traits.types;
+      rows = std::min(rows, plan.weights[add->weight].shape[0]);
+    }
+    if (const auto* attend = std::get_if<AttentionOp>(&op))
+      traits.whole_texts = traits.whole_texts || attend->bidirectional;
+    if (const auto* select = std::get_if<SelectRowsOp>(&op))
+      traits.one_row = traits.one_row || select->pool != Pool::Last;
+    if (const auto* output = std::get_if<OutputOp>(&op)) {
+      traits.output_width = plan.buffers[output->x].width;
+      traits.logits = false;
+    }
+  }
+  traits.whole_texts = traits.whole_texts || traits.one_row;
+  return traits;
 }
 
 }  // namespace gm

@@ -71,6 +71,14 @@ struct EmbedOp {
   double scale = 1.0;
 };
 
+// out[t] += weight row of the token's position, or of its type.
+enum class RowIndex : uint8_t { Position, Type };
+struct AddRowsOp {
+  WeightId weight;  // [N, width]
+  BufferId out;     // F32, in place
+  RowIndex index;
+};
+
 // RMS norm of each of x's heads (one: of the row) times weight, as activations, as f32, or both; or
 // added to out.
 struct RmsNormOp {
@@ -81,6 +89,16 @@ struct RmsNormOp {
   BufferId out;  // or kNone
   uint64_t heads = 1;
   bool accumulate = false;  // then act is kNone
+};
+
+// (x - mean) / sqrt(variance + eps) * weight + bias, as activations, as f32, or both.
+struct LayerNormOp {
+  BufferId x;
+  WeightId weight;  // [width]
+  WeightId bias;    // [width], or kNone
+  double eps;
+  BufferId act;  // or kNone
+  BufferId out;  // or kNone
 };
 
 struct QuantizeOp {
@@ -111,6 +129,8 @@ struct RopeStoreOp {
   bool neox;
 };
 
+// Bidirectional: over the batch alone, of which each token sees every position, or those at most
+// window / 2 away; the layer may then be stored again.
 struct AttentionOp {
   BufferId q;  // [heads * D]
   BufferId out;
@@ -119,20 +139,23 @@ struct AttentionOp {
   double scale;
   uint64_t window;       // 0: all positions
   double softcap = 0.0;  // of the scores; 0: none
+  bool bidirectional = false;
 };
 
-// act = activation(gate) * up.
+// act = activation(gate) * up, or activation(gate).
 struct GluOp {
   BufferId gate;
-  BufferId up;
+  BufferId up;  // or kNone
   BufferId act;
   Activation activation = Activation::Silu;
 };
 
-// The rows whose logits are wanted.
+// The rows whose logits are wanted: the last ones, or one for the whole batch.
+enum class Pool : uint8_t { Last, First, Mean };
 struct SelectRowsOp {
   BufferId x;
   BufferId out;  // Logits rows
+  Pool pool = Pool::Last;
 };
 
 // The session's logits = cap(scale * weight act), cap(x) = softcap * tanh(x / softcap); the last
@@ -144,8 +167,13 @@ struct LogitsOp {
   double softcap = 0.0;  // 0: none
 };
 
-using Op = std::variant<EmbedOp, RmsNormOp, QuantizeOp, LinearOp, RopeStoreOp, AttentionOp, GluOp,
-                        SelectRowsOp, LogitsOp>;
+// What a model without logits gives instead of them: x itself; the last operation.
+struct OutputOp {
+  BufferId x;  // Logits rows
+};
+
+using Op = std::variant<EmbedOp, AddRowsOp, RmsNormOp, LayerNormOp, QuantizeOp, LinearOp,
+                        RopeStoreOp, AttentionOp, GluOp, SelectRowsOp, LogitsOp, OutputOp>;
 
 // "rms_norm": as the plan's dict and messages call it.
 std::string_view op_name(const Op& op) noexcept;
@@ -174,5 +202,17 @@ struct WeightUse {
   bool vector = false;  // f32 values: norms, biases, factors
 };
 std::vector<WeightUse> weight_uses(const Plan& plan);
+
+// What holds for the whole of a valid plan.
+struct PlanTraits {
+  uint64_t output_width = 0;  // values of a row of logits, or of the output
+  bool logits = true;         // and not an output
+  // A batch is a whole text: tokens see those after them, or the text becomes one row.
+  bool whole_texts = false;
+  bool one_row = false;        // the batch becomes one row
+  uint64_t positions = ~0ull;  // that a table of positions has rows for
+  uint64_t types = ~0ull;      // that a table of types has rows for
+};
+PlanTraits traits_of(const Plan& plan);
 
 }  // namespace gm

@@ -32,9 +32,10 @@ class StructureCheck {
       record(uses_of(op));
       ++index_;
     }
-    if (plan_.ops.empty() || !std::holds_alternative<LogitsOp>(plan_.ops.back())) {
-      throw FormatError("[plan] The last operation is logits. Got " + text(plan_.ops.size()) +
-                        " operations that do not end in it.");
+    if (plan_.ops.empty() || !(std::holds_alternative<LogitsOp>(plan_.ops.back()) ||
+                               std::holds_alternative<OutputOp>(plan_.ops.back()))) {
+      throw FormatError("[plan] The last operation is logits or output. Got " +
+                        text(plan_.ops.size()) + " operations that do not end in it.");
     }
     check_lifetimes();
   }
@@ -202,6 +203,12 @@ class StructureCheck {
     positive(o.scale, 1e6, "The scale of embeddings");
   }
 
+  void check(const AddRowsOp& o) const {
+    const WeightSpec& w = weight(o.weight, 2);
+    same(f32(o.out, BufferRows::Batch), w.shape[1], "The width of the output");
+    format(w.of_rows == 0, "Rows are added from a whole matrix. Got a slice of '" + w.name + "'.");
+  }
+
   void check(const RmsNormOp& o) const {
     const uint64_t width = f32(o.x, rows_of(o.x));
     const WeightSpec& w = weight(o.weight, 1);
@@ -209,11 +216,23 @@ class StructureCheck {
                                                      text(o.heads) + " in " + text(width) +
                                                      " values.");
     same(w.shape[0], width / o.heads, "The length of '" + w.name + "'");
+    norm(o, width);
+    format(!o.accumulate || (o.act == kNone && o.out != kNone),
+           "A norm that is added to a buffer has no activations.");
+  }
+
+  void check(const LayerNormOp& o) const {
+    const uint64_t width = f32(o.x, rows_of(o.x));
+    same(weight(o.weight, 1).shape[0], width, "The length of the weight");
+    if (o.bias != kNone) same(weight(o.bias, 1).shape[0], width, "The length of the bias");
+    norm(o, width);
+  }
+
+  template <class NormOp>
+  void norm(const NormOp& o, uint64_t width) const {
     format(std::isfinite(o.eps) && o.eps >= 0 && o.eps <= 1,
            "eps is 0 to 1. Got " + std::to_string(o.eps) + ".");
     format(o.act != kNone || o.out != kNone, "A norm has an output.");
-    format(!o.accumulate || (o.act == kNone && o.out != kNone),
-           "A norm that is added to a buffer has no activations.");
     if (o.act != kNone) same(act(o.act, rows_of(o.x)), width, "The width of the activations");
     if (o.out != kNone) same(f32(o.out, rows_of(o.x)), width, "The width of the output");
   }
@@ -259,18 +278,19 @@ class StructureCheck {
     stored_[o.layer] = true;
   }
 
-  void check(const AttentionOp& o) const {
+  void check(const AttentionOp& o) {
     const KvSpec& kv = layer(o.layer, o.heads);
     same(f32(o.q, BufferRows::Batch), o.heads * kv.head_dim, "The width of q");
     same(f32(o.out, BufferRows::Batch), o.heads * kv.head_dim, "The width of the output");
     positive(o.scale, 1e6, "The attention scale");
     softcap(o.softcap);
     format(stored_[o.layer], "Layer " + text(o.layer) + " is read before it is stored.");
+    if (o.bidirectional) stored_[o.layer] = false;  // done with: nothing after the batch reads it
   }
 
   void check(const GluOp& o) const {
     const uint64_t width = f32(o.gate, rows_of(o.gate));
-    same(f32(o.up, rows_of(o.gate)), width, "The width of up");
+    if (o.up != kNone) same(f32(o.up, rows_of(o.gate)), width, "The width of up");
     same(act(o.act, rows_of(o.gate)), width, "The width of the activations");
   }
 
@@ -285,6 +305,11 @@ class StructureCheck {
     positive(o.scale, 1e6, "The scale of logits");
     softcap(o.softcap);
     format(index_ + 1 == plan_.ops.size(), "Logits are the last operation.");
+  }
+
+  void check(const OutputOp& o) const {
+    f32(o.x, BufferRows::Logits);
+    format(index_ + 1 == plan_.ops.size(), "The output is the last operation.");
   }
 
   // -- lifetimes: first_ to last_, both included
@@ -315,74 +340,8 @@ class StructureCheck {
   std::vector<bool> stored_;            // layers whose cache has been written
 };
 
-std::string shape_text(const std::vector<uint64_t>& dims) {
-  std::string out = "[";
-  for (const uint64_t n : dims) out += (out.size() > 1 ? ", " : "") + text(n);
-  return out + "]";
-}
-
-std::vector<uint64_t> tensor_shape(const WeightSpec& weight) {
-  if (weight.of_rows == 0) return weight.shape;
-  return {weight.of_rows, weight.shape[1]};
-}
-
-// Why a tensor cannot be read as the plan wants to; empty if it can.
-std::string type_problem(const WeightSpec& weight, const TensorFacts& facts, const WeightUse& use) {
-  const TypeInfo type = type_info(facts.type_id);
-  if (type.status != TypeStatus::Supported) {
-    return "'" + weight.name + "' has type " + std::string(type.name) + " (id " +
-           text(facts.type_id) + "), which has no kernels here";
-  }
-  if (facts.shape.back() % type.block_values != 0) {
-    return "'" + weight.name + "' has rows of " + text(facts.shape.back()) +
-           " values, no multiple of the " + text(type.block_values) + " of a " +
-           std::string(type.name) + " block";
-  }
-  if (use.vector && type.block_values != 1) {
-    return "'" + weight.name + "' has type " + std::string(type.name) +
-           ", where plain F32, F16 or BF16 values are needed";
-  }
-  return {};
-}
-
-std::string listed(const std::vector<std::string>& problems) {
-  constexpr size_t kShown = 40;
-  std::string out;
-  for (size_t i = 0; i < std::min(problems.size(), kShown); ++i) {
-    out += (i == 0 ? " " : "; ") + problems[i];
-  }
-  if (problems.size() > kShown) out += "; and " + text(problems.size() - kShown) + " more";
-  return out + ".";
-}
-
 }  // namespace
 
 void validate_structure(const Plan& plan) { StructureCheck(plan).run(); }
-
-void validate_weights(const Plan& plan, std::span<const TensorFacts> facts,
-                      const std::string& file) {
-  const std::vector<WeightUse> uses = weight_uses(plan);
-  std::vector<std::string> shapes, types;
-  for (size_t i = 0; i < plan.weights.size(); ++i) {
-    const WeightSpec& weight = plan.weights[i];
-    if (!facts[i].found) {
-      shapes.push_back("'" + weight.name + "' is missing");
-    } else if (facts[i].shape != tensor_shape(weight)) {
-      shapes.push_back("'" + weight.name + "' has shape " + shape_text(facts[i].shape) +
-                       ", expected " + shape_text(tensor_shape(weight)));
-    } else if (const std::string problem = type_problem(weight, facts[i], uses[i]);
-               !problem.empty()) {
-      types.push_back(problem);
-    }
-  }
-  if (!shapes.empty()) {
-    throw ShapeError("[" + file +
-                     "] The tensors must be those that the metadata describe:" + listed(shapes));
-  }
-  if (!types.empty()) {
-    throw UnsupportedError("[" + file +
-                           "] Every tensor needs a type that can be used:" + listed(types));
-  }
-}
 
 }  // namespace gm

@@ -18,7 +18,8 @@ class Compiler {
 
   void compile(const Op& op, std::vector<Step>* steps) const {
     steps->push_back(std::visit([this](const auto& o) -> Step { return step(o); }, op));
-    if (const auto* attend = std::get_if<AttentionOp>(&op))
+    if (const auto* attend = std::get_if<AttentionOp>(&op);
+        attend != nullptr && !attend->bidirectional)
       steps->push_back(AttentionMergeStep{attention(*attend)});
     if (const auto* logits = std::get_if<LogitsOp>(&op); logits != nullptr && logits->softcap != 0)
       steps->push_back(
@@ -84,6 +85,26 @@ class Compiler {
         static_cast<float>(o.scale)};
   }
 
+  Step step(const AddRowsOp& o) const {
+    const Weight& w = in_.weights[o.weight];
+    return AddRowsStep{decode_row(w.format), w.row_data,    w.row_bytes, w.K,
+                       f32(o.out),           stride(o.out), o.index};
+  }
+
+  Step step(const LayerNormOp& o) const {
+    LayerNormStep step{};
+    step.args.quant = quantize(o.x, o.act);
+    step.args.weight = in_.weights[o.weight].values;
+    step.args.bias = o.bias == kNone ? nullptr : in_.weights[o.bias].values;
+    step.args.eps = static_cast<float>(o.eps);
+    if (o.out != kNone) {
+      step.args.out = f32(o.out);
+      step.args.out_stride = stride(o.out);
+    }
+    step.which = rows(o.x);
+    return step;
+  }
+
   Step step(const RmsNormOp& o) const {
     NormStep step{};
     step.args.quant = quantize(o.x, o.act);
@@ -104,8 +125,10 @@ class Compiler {
   Step step(const GluOp& o) const {
     GluStep step{};
     step.args.quant = quantize(o.gate, o.act);
-    step.args.up = f32(o.up);
-    step.args.up_stride = stride(o.up);
+    if (o.up != kNone) {
+      step.args.up = f32(o.up);
+      step.args.up_stride = stride(o.up);
+    }
     step.activation = o.activation;
     step.which = rows(o.gate);
     return step;
@@ -174,10 +197,16 @@ class Compiler {
     return args;
   }
 
-  Step step(const AttentionOp& o) const { return AttentionStep{attention(o), in_.cache.type()}; }
+  Step step(const AttentionOp& o) const {
+    return AttentionStep{attention(o), in_.cache.type(), o.bidirectional};
+  }
 
   Step step(const SelectRowsOp& o) const {
-    return SelectStep{f32(o.x), stride(o.x), width(o.x), f32(o.out), stride(o.out)};
+    return SelectStep{f32(o.x), stride(o.x), width(o.x), f32(o.out), stride(o.out), o.pool};
+  }
+
+  Step step(const OutputOp& o) const {
+    return OutputStep{f32(o.x), stride(o.x), width(o.x), in_.logits};
   }
 
   const CompileInput& in_;
@@ -194,8 +223,10 @@ std::vector<Step> compile_steps(const CompileInput& input) {
       steps.push_back(compiler.step(*tap++));
     compiler.compile(op, &steps);
   }
-  steps.push_back(
-      LogitBlocksStep{input.logits, input.plan.vocab_size, input.block_best, input.block_sum});
+  if (std::holds_alternative<LogitsOp>(input.plan.ops.back())) {
+    steps.push_back(
+        LogitBlocksStep{input.logits, input.plan.vocab_size, input.block_best, input.block_sum});
+  }
   return steps;
 }
 

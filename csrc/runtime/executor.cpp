@@ -87,8 +87,9 @@ ExecutorLayout layout_executor(const Plan& plan, const WeightLayout& weights,
   out.rows_stride = widest_row(plan);
   Sizes sizes;
   sizes.add(out.arena.bytes, 1);
-  out.logits = sizes.add(limits.logits_rows, plan.vocab_size * sizeof(float));
-  const size_t blocks = logit_blocks(plan.vocab_size);
+  const uint64_t V = traits_of(plan).output_width;
+  out.logits = sizes.add(limits.logits_rows, V * sizeof(float));
+  const size_t blocks = logit_blocks(V);
   out.block_best = sizes.add(blocks, sizeof(float));
   out.block_sum = sizes.add(blocks, sizeof(float));
   out.positions = sizes.add(limits.batch_rows, sizeof(int32_t));
@@ -122,14 +123,16 @@ Executor::Executor(Model& model, const KvCache& cache, const RopeTables& ropes,
   batch_.positions = positions_;
   auto* block_best = reinterpret_cast<float*>(base + layout_.block_best);
   auto* block_sum = reinterpret_cast<float*>(base + layout_.block_sum);
-  last_row_ = {logits_, model.plan().vocab_size, block_best, block_sum};
+  last_row_ = {logits_, traits_of(model.plan()).output_width, block_best, block_sum};
   if (limits.taps) taps_ = std::make_unique<const Taps>(model.plan(), limits.batch_rows);
   steps_ = compile_steps({model.plan(), model.weights(), cache, ropes, layout_.arena, base, logits_,
                           block_best, block_sum, taps_.get()});
 }
 
-void Executor::run(const int32_t* tokens, size_t T, size_t position, size_t logits_rows) noexcept {
+void Executor::run(const int32_t* tokens, const int32_t* types, size_t T, size_t position,
+                   size_t logits_rows) noexcept {
   batch_.tokens = tokens;
+  batch_.types = types;
   batch_.T = T;
   batch_.logits_rows = logits_rows;
   last_row_.logits = logits_ + (logits_rows - 1) * last_row_.V;

@@ -27,7 +27,7 @@ namespace gm {
 // arena comes first.
 struct ExecutorLayout {
   ArenaLayout arena;
-  size_t logits = 0;                     // [logits_rows, V] f32
+  size_t logits = 0;                     // [logits_rows, V] f32, V of the plan's output
   size_t block_best = 0, block_sum = 0;  // [logit_blocks(V)] f32
   size_t positions = 0;                  // [batch_rows] i32
   size_t parts = 0;                      // results of single chunks of attention
@@ -62,7 +62,9 @@ class Executor {
 
   // Appends T tokens at `position`; logits of the last `logits_rows`. The caller holds the pool and
   // has checked everything. noexcept, allocates nothing.
-  void run(const int32_t* tokens, size_t T, size_t position, size_t logits_rows) noexcept;
+  // `types` [T] or null: all 0.
+  void run(const int32_t* tokens, const int32_t* types, size_t T, size_t position,
+           size_t logits_rows) noexcept;
 
   const float* logits() const noexcept { return logits_; }  // [logits_rows, V]
   const LogitRow& last_row() const noexcept { return last_row_; }

@@ -28,7 +28,7 @@ MemoryPlan::MemoryPlan(std::shared_ptr<const gguf::File> file, Plan plan,
 }
 
 MemoryBytes MemoryPlan::bytes(const SessionOptions& asked) const {
-  const SessionOptions options = checked_options(asked);
+  const SessionOptions options = checked_options(asked, plan_);
   const ExecutorLayout layout =
       layout_executor(plan_, weights_, kernels_, executor_limits(options, threads_));
   MemoryBytes out;

@@ -29,13 +29,18 @@ void check_ids(std::span<const LogitEdit> edits, size_t V) {
 
 }  // namespace
 
-SessionOptions checked_options(SessionOptions options) {
+SessionOptions checked_options(SessionOptions options, const Plan& plan) {
   if (options.context < 1 || options.context > kMaxContext) {
     throw ContextError("[session] A context is 1 to " + text(kMaxContext) + " tokens. Got " +
                        text(options.context) + ".");
   }
   if (options.max_batch < 1) {
     throw ContextError("[session] A batch takes at least one token. Got max_batch 0.");
+  }
+  const uint64_t positions = traits_of(plan).positions;
+  if (options.context > positions) {
+    throw ContextError("[session] The model has embeddings of " + text(positions) +
+                       " positions. Got a context of " + text(options.context) + ".");
   }
   options.max_batch = std::min(options.max_batch, options.context);
   return options;
@@ -48,14 +53,16 @@ ExecutorLimits executor_limits(const SessionOptions& options, size_t threads) no
 
 Session::Session(std::shared_ptr<Model> model, const SessionOptions& options)
     : model_(std::move(model)),
-      options_(checked_options(options)),
+      traits_(traits_of(model_->plan())),
+      options_(checked_options(options, model_->plan())),
       ropes_(model_->rope_tables(options_.context)),
       cache_(model_->plan(), options_.kv, options_.context),
       executor_(*model_, cache_, *ropes_, executor_limits(options_, model_->pool().size())) {
   model_->keep(ropes_);
 }
 
-void Session::check(std::span<const int32_t> tokens) const {
+void Session::check(std::span<const int32_t> tokens, std::span<const int32_t> types,
+                    size_t position) const {
   if (tokens.empty()) {
     throw ContextError("[forward] A batch has at least one token. Got none.");
   }
@@ -63,9 +70,9 @@ void Session::check(std::span<const int32_t> tokens) const {
     throw ContextError("[forward] A batch has at most " + text(options_.max_batch) +
                        " tokens. Got " + text(tokens.size()) + ". Feed it in parts.");
   }
-  if (tokens.size() > options_.context - position_) {
+  if (tokens.size() > options_.context - position) {
     throw ContextError("[forward] The context has " + text(options_.context) +
-                       " tokens, of which " + text(position_) + " are taken. Got " +
+                       " tokens, of which " + text(position) + " are taken. Got " +
                        text(tokens.size()) + " more. Truncate, or use a larger context.");
   }
   for (size_t t = 0; t < tokens.size(); ++t) {
@@ -74,15 +81,37 @@ void Session::check(std::span<const int32_t> tokens) const {
     throw ContextError("[forward] Tokens are 0 to " + text(model_->plan().vocab_size - 1) +
                        ". Got " + std::to_string(token) + " at index " + text(t) + ".");
   }
+  if (!types.empty() && types.size() != tokens.size()) {
+    throw ContextError("[forward] Every token has a type, or none has. Got " + text(types.size()) +
+                       " types for " + text(tokens.size()) + " tokens.");
+  }
+  for (const int32_t type : types) {
+    if (type >= 0 && static_cast<uint64_t>(type) < traits_.types) continue;
+    throw ContextError("[forward] Types of tokens are 0 to " + text(traits_.types - 1) + ". Got " +
+                       std::to_string(type) + ".");
+  }
 }
 
-void Session::forward(std::span<const int32_t> tokens) {
+void Session::check_logits() const {
+  if (!traits_.logits) {
+    throw UnsupportedError("[candidates] The model gives embeddings. It has no logits.");
+  }
+  if (logits_rows_ == 0) {
+    throw ContextError("[candidates] There are logits after the first forward. Got none yet.");
+  }
+}
+
+void Session::forward(std::span<const int32_t> tokens, std::span<const int32_t> types) {
   model_->pool().check_process();  // before any lock: a forked child may find it held for ever
   const std::lock_guard session_lock(mutex_);
-  check(tokens);
-  const size_t rows = options_.all_logits ? tokens.size() : 1;
+  const size_t begin = traits_.whole_texts ? 0 : position_.load();
+  check(tokens, types, begin);
+  if (begin + tokens.size() < position_) cache_.clear(begin + tokens.size(), position_);
+  position_ = begin;
+  const size_t rows = options_.all_logits && !traits_.one_row ? tokens.size() : 1;
   const std::lock_guard pool_lock(model_->pool_mutex());
-  executor_.run(tokens.data(), tokens.size(), position_, rows);
+  executor_.run(tokens.data(), types.empty() ? nullptr : types.data(), tokens.size(), position_,
+                rows);
   if (model_->weights().broken()) {  // some of them were zeros
     logits_rows_ = 0;
     model_->weights().check();
@@ -103,18 +132,14 @@ void Session::truncate(size_t position) {
 
 Candidates Session::candidates(size_t n) {
   const std::lock_guard lock(mutex_);
-  if (logits_rows_ == 0) {
-    throw ContextError("[candidates] There are logits after the first forward. Got none yet.");
-  }
+  check_logits();
   return best_candidates(model_->kernels(), executor_.last_row(), n);
 }
 
 EditedCandidates Session::candidates(size_t n, const LogitChanges& changes,
                                      const std::span<const uint32_t>* mask, RowSums sums) {
   const std::lock_guard lock(mutex_);
-  if (logits_rows_ == 0) {
-    throw ContextError("[candidates] There are logits after the first forward. Got none yet.");
-  }
+  check_logits();
   const KernelTable& kernels = model_->kernels();
   LogitRow row = executor_.last_row();
   check_ids(changes.bias, row.V);

@@ -25,8 +25,9 @@ struct SessionOptions {
   bool taps = false;        // keep the inputs of linear operations (runtime/taps.h)
 };
 
-// The options with max_batch cut to the context. Throws ContextError (out of range).
-SessionOptions checked_options(SessionOptions options);
+// The options with max_batch cut to the context. Throws ContextError (out of range, or more
+// positions than the model has).
+SessionOptions checked_options(SessionOptions options, const Plan& plan);
 
 // What a session with checked options asks of its executor.
 ExecutorLimits executor_limits(const SessionOptions& options, size_t threads) noexcept;
@@ -39,8 +40,9 @@ class Session {
 
   // Appends the tokens. Throws ContextError (empty, more than max_batch, beyond the context, no
   // token of the vocabulary) or ResourceError (a forked child), leaving everything as it was, or
-  // ResourceError for a file that is gone while it is mapped, after which there are no logits.
-  void forward(std::span<const int32_t> tokens);
+  // ResourceError for a file that is gone while it is mapped, after which there are no logits. A
+  // plan of whole texts begins anew with every call. `types`: of the tokens; none: all 0.
+  void forward(std::span<const int32_t> tokens, std::span<const int32_t> types = {});
   // Drops the cache from `position` on. Throws ContextError beyond the present position.
   void truncate(size_t position);
   // The best n of the last row. Throws ContextError before the first forward.
@@ -56,9 +58,10 @@ class Session {
   size_t max_batch() const noexcept { return options_.max_batch; }
   const Model& model() const noexcept { return *model_; }
 
-  // [logits_rows, V]; overwritten by the next forward.
+  // [logits_rows, output_width]; overwritten by the next forward.
   const float* logits() const noexcept { return executor_.logits(); }
   size_t logits_rows() const noexcept { return logits_rows_; }
+  size_t output_width() const noexcept { return traits_.output_width; }
 
   KvType kv() const noexcept { return options_.kv; }
   // Of the last forward; null unless the options ask for them.
@@ -69,9 +72,12 @@ class Session {
   size_t rope_bytes() const noexcept { return ropes_->bytes(); }
 
  private:
-  void check(std::span<const int32_t> tokens) const;
+  void check(std::span<const int32_t> tokens, std::span<const int32_t> types,
+             size_t position) const;
+  void check_logits() const;
 
   std::shared_ptr<Model> model_;
+  PlanTraits traits_;
   SessionOptions options_;
   std::shared_ptr<const RopeTables> ropes_;
   KvCache cache_;

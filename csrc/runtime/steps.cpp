@@ -22,6 +22,7 @@ constexpr size_t kChunksPerThread = 16;
 constexpr size_t kAttentionPiecesPerThread = 8;
 constexpr size_t kPanelsTogether = 8;
 constexpr size_t kTokensPerChunk = 32;                // embedding, rope, row selection
+constexpr size_t kMeanColumns = 256;                  // of a mean over tokens
 constexpr size_t kLogitsPerChunk = 64 * kLogitBlock;  // two or three microseconds
 
 constexpr size_t ceil_div(size_t a, size_t b) noexcept { return (a + b - 1) / b; }
@@ -66,6 +67,19 @@ void EmbedStep::run(const Batch& batch, size_t chunk, size_t) const noexcept {
   }
 }
 
+size_t AddRowsStep::chunks(const Batch& batch) const noexcept { return token_chunks(batch.T); }
+
+void AddRowsStep::run(const Batch& batch, size_t chunk, size_t worker) const noexcept {
+  const Range range = token_range(batch.T, chunk);
+  const int32_t* ids = index == RowIndex::Position ? batch.positions : batch.types;
+  float* row = batch.row_of(worker);
+  for (size_t t = range.begin; t < range.end; ++t) {
+    const size_t id = ids == nullptr ? 0 : static_cast<size_t>(ids[t]);
+    decode(table + id * row_bytes, row, width);
+    for (size_t i = 0; i < width; ++i) out[t * stride + i] += row[i];
+  }
+}
+
 size_t NormStep::chunks(const Batch& batch) const noexcept {
   return tile_chunks(batch, batch.count(which));
 }
@@ -76,6 +90,18 @@ void NormStep::run(const Batch& batch, size_t chunk, size_t worker) const noexce
   call.row = batch.row_of(worker);
   const Range tiles = tile_range(batch, call.quant.T, chunk);
   batch.kernels->rms_norm(call, tiles.begin, tiles.end);
+}
+
+size_t LayerNormStep::chunks(const Batch& batch) const noexcept {
+  return tile_chunks(batch, batch.count(which));
+}
+
+void LayerNormStep::run(const Batch& batch, size_t chunk, size_t worker) const noexcept {
+  LayerNormArgs call = args;
+  call.quant.T = batch.count(which);
+  call.row = batch.row_of(worker);
+  const Range tiles = tile_range(batch, call.quant.T, chunk);
+  batch.kernels->layer_norm(call, tiles.begin, tiles.end);
 }
 
 size_t QuantizeStep::chunks(const Batch& batch) const noexcept {
@@ -170,10 +196,12 @@ struct AttentionGrid {
   size_t tile, tiles, first, chunks, run, runs;
   bool small;  // not worth cutting
 
-  AttentionGrid(const AttentionArgs& args, const Batch& batch) noexcept {
+  // A bidirectional one has its batch from position 0 on: nothing is hidden.
+  AttentionGrid(const AttentionArgs& args, const Batch& batch, bool bidirectional) noexcept {
     const auto end = static_cast<size_t>(batch.positions[batch.T - 1]) + 1;
     const auto begin = static_cast<size_t>(batch.positions[0]) + 1;
-    const size_t hidden = args.window != 0 && begin > args.window ? begin - args.window : 0;
+    const bool causal = !bidirectional && args.window != 0;
+    const size_t hidden = causal && begin > args.window ? begin - args.window : 0;
     const size_t macs = 2 * batch.T * (end - hidden) * args.H * args.D;
     tile = attention_tile(args.H / args.G);
     tiles = ceil_div(batch.T, tile);
@@ -181,7 +209,8 @@ struct AttentionGrid {
     chunks = ceil_div(end, kChunkPositions) - first;
     small = macs <= kMinChunkNs * kAttentionMacsPerNs;
     const size_t pieces = args.G * tiles, wanted = batch.threads * kAttentionPiecesPerThread;
-    const bool split = !small && batch.part_chunks != 0 && batch.T <= kSplitTokens;
+    const bool split =
+        !small && !bidirectional && batch.part_chunks != 0 && batch.T <= kSplitTokens;
     runs = split ? std::min(chunks, ceil_div(wanted, pieces)) : 1;
     const size_t least = ceil_div(kMinChunkNs * kAttentionMacsPerNs, macs / (pieces * chunks) + 1);
     run = std::max(ceil_div(chunks, runs), least);
@@ -192,7 +221,7 @@ struct AttentionGrid {
 }  // namespace
 
 size_t AttentionStep::chunks(const Batch& batch) const noexcept {
-  const AttentionGrid grid(args, batch);
+  const AttentionGrid grid(args, batch, bidirectional);
   return grid.small ? 1 : args.G * grid.tiles * grid.runs;
 }
 
@@ -202,7 +231,8 @@ void AttentionStep::run(const Batch& batch, size_t chunk, size_t worker) const n
   call.scratch = batch.scratch_of(worker);
   call.parts = batch.parts;
   call.part_chunks = batch.part_chunks;
-  const AttentionGrid grid(args, batch);
+  call.length = bidirectional ? batch.T : 0;
+  const AttentionGrid grid(args, batch, bidirectional);
   // Heads one after another, so that the pages of one stay in the cache. The last tiles see the
   // most positions: they go first, so that no thread ends on a long one.
   const size_t pieces = args.G * grid.tiles * grid.runs;
@@ -220,7 +250,7 @@ void AttentionStep::run(const Batch& batch, size_t chunk, size_t worker) const n
 }
 
 size_t AttentionMergeStep::chunks(const Batch& batch) const noexcept {
-  const AttentionGrid grid(args, batch);
+  const AttentionGrid grid(args, batch, false);
   if (grid.runs == 1) return 0;
   const size_t rows = batch.T * args.H;
   const size_t bytes = rows * grid.chunks * attention_part_floats(args.D) * sizeof(float);
@@ -238,15 +268,34 @@ void AttentionMergeStep::run(const Batch& batch, size_t chunk, size_t worker) co
 }
 
 size_t SelectStep::chunks(const Batch& batch) const noexcept {
+  if (pool == Pool::Mean) return ceil_div(width, kMeanColumns);
   return token_chunks(batch.logits_rows);
 }
 
 void SelectStep::run(const Batch& batch, size_t chunk, size_t) const noexcept {
+  if (pool == Pool::Mean) {  // of each column, over the tokens in order
+    const size_t begin = chunk * kMeanColumns, end = std::min(width, begin + kMeanColumns);
+    std::fill(out + begin, out + end, 0.0f);
+    for (size_t t = 0; t < batch.T; ++t)
+      for (size_t i = begin; i < end; ++i) out[i] += x[t * x_stride + i];
+    for (size_t i = begin; i < end; ++i) out[i] /= static_cast<float>(batch.T);
+    return;
+  }
   const Range range = token_range(batch.logits_rows, chunk);
-  const size_t first = batch.T - batch.logits_rows;
+  const size_t first = pool == Pool::First ? 0 : batch.T - batch.logits_rows;
   for (size_t i = range.begin; i < range.end; ++i) {
     std::memcpy(out + i * out_stride, x + (first + i) * x_stride, width * sizeof(float));
   }
+}
+
+size_t OutputStep::chunks(const Batch& batch) const noexcept {
+  return token_chunks(batch.logits_rows);
+}
+
+void OutputStep::run(const Batch& batch, size_t chunk, size_t) const noexcept {
+  const Range range = token_range(batch.logits_rows, chunk);
+  for (size_t i = range.begin; i < range.end; ++i)
+    std::memcpy(out + i * width, x + i * x_stride, width * sizeof(float));
 }
 
 size_t SoftCapStep::chunks(const Batch& batch) const noexcept {

@@ -23,6 +23,7 @@ struct Batch {
   size_t logits_rows = 0;              // the last logits_rows tokens
   const int32_t* tokens = nullptr;     // [T]
   const int32_t* positions = nullptr;  // [T]
+  const int32_t* types = nullptr;      // [T], or null: all 0
   uint8_t* scratch = nullptr;          // per worker: kernel scratch
   size_t scratch_stride = 0;           // bytes
   float* parts = nullptr;              // attention's results of single chunks
@@ -50,8 +51,28 @@ struct EmbedStep {
   void run(const Batch& batch, size_t chunk, size_t worker) const noexcept;
 };
 
+struct AddRowsStep {
+  DecodeRow decode;
+  const uint8_t* table;
+  size_t row_bytes, width;
+  float* out;
+  size_t stride;
+  RowIndex index;
+
+  size_t chunks(const Batch& batch) const noexcept;
+  void run(const Batch& batch, size_t chunk, size_t worker) const noexcept;
+};
+
 struct NormStep {
   RmsNormArgs args;
+  BufferRows which;
+
+  size_t chunks(const Batch& batch) const noexcept;
+  void run(const Batch& batch, size_t chunk, size_t worker) const noexcept;
+};
+
+struct LayerNormStep {
+  LayerNormArgs args;
   BufferRows which;
 
   size_t chunks(const Batch& batch) const noexcept;
@@ -114,6 +135,7 @@ struct RopeStoreStep {
 struct AttentionStep {
   AttentionArgs args;
   KvType kv;
+  bool bidirectional;
 
   size_t chunks(const Batch& batch) const noexcept;
   void run(const Batch& batch, size_t chunk, size_t worker) const noexcept;
@@ -133,6 +155,16 @@ struct SelectStep {
   size_t x_stride, width;
   float* out;
   size_t out_stride;
+  Pool pool;
+
+  size_t chunks(const Batch& batch) const noexcept;
+  void run(const Batch& batch, size_t chunk, size_t worker) const noexcept;
+};
+
+struct OutputStep {
+  const float* x;  // [logits_rows, x_stride]
+  size_t x_stride, width;
+  float* out;  // [logits_rows, width]
 
   size_t chunks(const Batch& batch) const noexcept;
   void run(const Batch& batch, size_t chunk, size_t worker) const noexcept;
@@ -170,8 +202,8 @@ struct TapStep {
   void run(const Batch& batch, size_t chunk, size_t worker) const noexcept;
 };
 
-using Step = std::variant<EmbedStep, NormStep, QuantizeStep, GluStep, LinearStep, RopeStoreStep,
-                          AttentionStep, AttentionMergeStep, SelectStep, SoftCapStep,
-                          LogitBlocksStep, TapStep>;
+using Step = std::variant<EmbedStep, AddRowsStep, NormStep, LayerNormStep, QuantizeStep, GluStep,
+                          LinearStep, RopeStoreStep, AttentionStep, AttentionMergeStep, SelectStep,
+                          OutputStep, SoftCapStep, LogitBlocksStep, TapStep>;
 
 }  // namespace gm

@@ -53,6 +53,12 @@ uint64_t bytes_per_token(const Plan& plan, const WeightLayout& layout) {
     }
     if (const auto* logits = std::get_if<LogitsOp>(&op)) streamed(logits->weight);
     if (const auto* norm = std::get_if<RmsNormOp>(&op)) vector(norm->weight);
+    if (const auto* norm = std::get_if<LayerNormOp>(&op)) {
+      vector(norm->weight);
+      vector(norm->bias);
+    }
+    if (const auto* add = std::get_if<AddRowsOp>(&op))
+      total += layout.places[add->weight].tensor->row_bytes();
     if (const auto* embed = std::get_if<EmbedOp>(&op))
       total += layout.places[embed->weight].tensor->row_bytes();
   }

@@ -195,9 +195,15 @@ class Session:
     memory_bytes: dict[str, int]  # the part of MemoryPlan.bytes that a session takes
     # Appends T <= max_batch tokens; logits of the last one (of all with all_logits=True).
     # Raises ContextError (does not fit, token out of range, empty) before any compute.
-    def forward(self, tokens: NDArray[np.int32] | Sequence[int]) -> None: ...
+    # A plan of whole texts begins anew with every call. types: of the tokens; None: all 0.
+    def forward(
+        self,
+        tokens: NDArray[np.int32] | Sequence[int],
+        types: NDArray[np.int32] | Sequence[int] | None = None,
+    ) -> None: ...
     def truncate(self, position: int) -> None: ...  # drop the cache from `position` on
-    def logits(self) -> NDArray[np.float32]: ...  # [rows, V], a read-only view valid until forward
+    # [rows, V], or of a plan with an output [rows, its width]; a read-only view valid until forward
+    def logits(self) -> NDArray[np.float32]: ...
     # With taps: of each linear operation the names of its weights and its inputs [rows, K], rounded
     # as the kernels see them, of the last forward.
     def taps(self) -> list[tuple[list[str], NDArray[np.float32]]]: ...

@@ -44,6 +44,7 @@ class Blueprint:
         threads: int = 0,
         isa: str = "",
         kv: str = "f16",
+        pooling: str | None = None,
     ) -> Blueprint:
         """The blueprint of a file.
 
@@ -54,12 +55,15 @@ class Blueprint:
             threads: Worker threads; 0: what suits the machine.
             isa: Kernel level; empty: the best one here.
             kv: Type of the KV cache, one of gristmill.kv.KV_TYPES.
+            pooling: For embeddings; None: as the file says.
         """
         try:
-            plan = architectures.build_plan(file)
+            plan = architectures.build_plan(file, pooling=pooling)
             core_plan = plan.to_dict()
             memory = _core.MemoryPlan(file.core, core_plan, threads, isa)
             size, why = _choose_context(plan.context, context)
+            if plan.pooling:  # a text is one batch
+                max_batch = size
             nbytes = memory.bytes(size, max_batch, kv=kv)
         except GristmillError as error:
             return cls(None, error, 0, 0, "", max_batch, {})

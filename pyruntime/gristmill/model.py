@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import os
 import time
-import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from . import _core, gguf, hub, panel_cache, tokenizer
 from .blueprint import Blueprint
 from .chat.from_gguf import read_template
 from .choices import choose_isa, choose_threads
+from .embedding import Embedder, Vectors
 from .errors import UnsupportedError
 from .generate import AsyncGeneration, Generation
 from .kv import KvType, checked
-from .report import CacheUse, LoadReport, count_formats
+from .loading import Progress, cache_reporter, load_core, make_report
+from .report import LoadReport
 from .sampling import SamplingParams
 from .sampling.defaults import describe_defaults, read_defaults
 from .session import Session
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from .constrain.grammar import Schema
 
 Prompt = str | Sequence[int] | Sequence[Mapping[str, object]]
-Progress = Callable[[int, int], object]
 
 
 class Model:
@@ -63,6 +62,7 @@ class Model:
         self._file = file
         self._blueprint = blueprint
         self._max_batch = blueprint.max_batch
+        self._embedder = Embedder(core, blueprint.require(), text, self.context, report.name)
         self._default_session: Session | None = None
         self._constrainer: Vocabulary | None = None
         self.sampling = read_defaults(file.metadata)[0]
@@ -77,6 +77,7 @@ class Model:
         isa: str | None = None,
         max_batch: int = 512,
         kv: KvType = "f16",
+        pooling: str | None = None,
         cache: bool = True,
         progress: Progress | None = None,
     ) -> Model:
@@ -89,6 +90,8 @@ class Model:
             isa: Kernel level such as "avx2"; None: the best one here, or GRISTMILL_ISA.
             max_batch: Most tokens in one forward pass.
             kv: How sessions keep keys and values: "f16", "q8_0" or "q4_0"; see `gristmill.kv`.
+            pooling: To embed texts with a model whose file does not say how: "mean", "cls" or
+                "last"; None: as the file says, text generation if it says nothing.
             cache: Map packed weights from the panel cache, and write them there in the background
                 if they had to be packed; see `gristmill cache --help`.
             progress: Called with bytes done and bytes in all, from the loading thread.
@@ -104,14 +107,16 @@ class Model:
         file = gguf.File(hub.resolve(path_or_name))
         isa_name, isa_why = choose_isa(isa)
         count, threads_why = choose_threads(threads, file.nbytes)
-        blueprint = Blueprint.of(file, context, max_batch, threads=count, isa=isa_name, kv=kv)
+        blueprint = Blueprint.of(
+            file, context, max_batch, threads=count, isa=isa_name, kv=kv, pooling=pooling
+        )
         plan = blueprint.require_core_plan()
         text = tokenizer.from_metadata(file.metadata)
         template, template_source, notes = read_template(file.metadata, text)
         _, taken, sampling_notes = read_defaults(file.metadata)
-        core, use = _load_core(file, plan, count, isa_name, progress=progress, cache=cache)
+        core, use = load_core(file, plan, count, isa_name, progress=progress, cache=cache)
         report = replace(
-            _report(file, blueprint, core, text),
+            make_report(file, blueprint, core, text),
             isa_why=isa_why,
             threads_why=threads_why,
             kv=kv,
@@ -123,7 +128,7 @@ class Model:
         )
         model = cls(core, file, blueprint, text, template, report)
         if use.state == "writing":
-            panel_cache.Writer(core, _reporter(model)).start()
+            panel_cache.Writer(core, cache_reporter(model)).start()
         return model
 
     @property
@@ -204,9 +209,11 @@ class Model:
             kv: How it keeps keys and values: "f16", "q8_0" or "q4_0"; None: `self.kv`.
 
         Raises:
-            UnsupportedError: No such KV type, or the model's heads are no whole blocks of it.
+            UnsupportedError: No such KV type, or the model's heads are no whole blocks of it; or
+                the model gives embeddings.
             ResourceError: There is not enough memory for its cache.
         """
+        self._embedder.require("")
         _check_options(None, context, 1)
         size = self.context if context is None else context
         batch = min(self._max_batch, size)
@@ -271,6 +278,56 @@ class Model:
             special=special,
         )
 
+    @property
+    def pooling(self) -> str:
+        """How texts become vectors ("mean", "cls", "last") or scores ("rank"); empty: neither."""
+        return self._embedder.pooling
+
+    @property
+    def embedding_width(self) -> int:
+        """Numbers of an embedding, or scores of a document."""
+        return self._embedder.width
+
+    def embed(
+        self, texts: str | Sequence[str], *, normalize: bool = True, truncate: bool = False
+    ) -> Vectors:
+        """Embeddings, pooled as the model's file says.
+
+        Args:
+            texts: One text or several.
+            normalize: Bring each vector to length 1, so that a dot product is a cosine.
+            truncate: Embed the beginning of a text that is longer than `context`.
+
+        Returns:
+            [n, embedding_width] f32, a row per text.
+
+        Raises:
+            UnsupportedError: The model does not embed; the message says how it might.
+            ContextError: A text has no tokens, or too many.
+        """
+        listed = [texts] if isinstance(texts, str) else texts
+        return self._embedder.embed(listed, normalize=normalize, truncate=truncate)
+
+    def rerank(self, query: str, documents: Sequence[str], *, truncate: bool = False) -> Vectors:
+        """How well each document answers the query, with a reranker.
+
+        Args:
+            query: What is looked for.
+            documents: What may have it.
+            truncate: Score the beginning of a pair that is longer than `context`.
+
+        Returns:
+            [n] f32, higher is better: what the model's classifier gives, or the probability of yes
+            if it answers yes or no.
+
+        Raises:
+            UnsupportedError: The model is no reranker.
+            ContextError: A pair has too many tokens.
+        """
+        template = self.metadata.get("tokenizer.chat_template.rerank")
+        text = template if isinstance(template, str) else None
+        return self._embedder.rerank(query, documents, template=text, truncate=truncate)
+
     def encode(self, prompt: Prompt, tools: Sequence[Mapping[str, Any]] | None = None) -> list[int]:
         """Token ids of a text, of chat messages (through the chat template), or of themselves.
 
@@ -316,79 +373,6 @@ class Model:
         if self._default_session is None:
             self._default_session = self.session()
         return self._default_session
-
-
-def _load_core(
-    file: gguf.File,
-    plan: dict[str, Any],
-    threads: int,
-    isa: str,
-    *,
-    progress: Progress | None,
-    cache: bool,
-) -> tuple[_core.Model, CacheUse]:
-    """The model of the core, and what the panel cache did for it."""
-    place, why_off = panel_cache.choose(cache, file.nbytes)
-    folder = b"" if place is None else os.fsencode(place)
-    core = _core.Model(file.core, plan, threads, isa, progress, folder)
-    state, path, why = core.cache
-    if state in ("hit", "compared"):
-        panel_cache.touch(Path(path))
-    return core, CacheUse("writing" if state == "miss" else state, path, why or why_off)
-
-
-def _report(
-    file: gguf.File, blueprint: Blueprint, core: _core.Model, text: tokenizer.Tokenizer
-) -> LoadReport:
-    """What file, plan and core say; `Model.load` adds its choices and why."""
-    return LoadReport(
-        path=file.paths[0],
-        architecture=file.architecture,
-        name=_name(file),
-        isa=core.isa,
-        isa_why="",
-        cpu=_core.cpu_name(),
-        threads=core.threads,
-        threads_why="",
-        context=blueprint.context,
-        context_why=blueprint.context_why,
-        kv="",
-        trained_context=blueprint.trained_context,
-        vocab_size=core.vocab_size,
-        formats=count_formats(file),
-        template_source="none",
-        sampling="",
-        tokenizer_source=text.source,
-        memory_bytes=blueprint.memory_bytes,
-        cache=CacheUse("off"),
-        load_seconds=0.0,
-        notes=(),
-    )
-
-
-def _reporter(model: Model) -> Callable[[str | None], None]:
-    """Puts into the model's report what became of its cache entry, if the model still lives."""
-    reference = weakref.ref(model)
-
-    def done(problem: str | None) -> None:
-        model = reference()
-        if model is None:
-            return
-        use, notes = model.report.cache, model.report.notes
-        if problem is None:
-            use = replace(use, state="written")
-        else:
-            use = replace(use, state="not written", why=problem)
-            notes = (*notes, f"the panel cache was not written: {problem}")
-        model.report = replace(model.report, cache=use, notes=notes)
-
-    return done
-
-
-def _name(file: gguf.File) -> str:
-    name = file.metadata.get("general.name")
-    stem = os.path.basename(file.paths[0]).removesuffix(".gguf")
-    return name if isinstance(name, str) and name.strip() else stem
 
 
 def _check_options(threads: int | None, context: int | None, max_batch: int) -> None:

@@ -28,6 +28,7 @@ struct AttentionCase {
   size_t H, G, D, S, window;  // S cached positions, the last T of which are queried
   Input input = Input::Random;
   float softcap = 0.0f;
+  bool both = false;  // ways: a token sees those after it, too
 };
 
 // Value (position, channel d) of head g, read by the map in formats/kv_page.h.
@@ -110,7 +111,8 @@ struct Attention {
                                  scratch.data(),
                                  reinterpret_cast<float*>(parts.data()),
                                  chunks,
-                                 c.softcap};
+                                 c.softcap,
+                                 c.both ? c.S : 0};
     for (size_t g = 0; g < c.G; ++g) {
       for (size_t t = 0; t < T; t += step) {
         gm::AttentionCut cut{g, t, std::min(t + step, T), run == 0, 0, 0};
@@ -151,10 +153,13 @@ struct Attention {
   // Row (t, h) in double.
   std::vector<double> reference(size_t t, size_t h) const {
     const size_t g = h / (c.H / c.G), position = c.S - T + t;
-    const size_t first = c.window != 0 && position + 1 > c.window ? position + 1 - c.window : 0;
+    const size_t back = c.both ? c.window / 2 : c.window - 1;
+    const size_t first = c.window != 0 && position > back ? position - back : 0;
+    size_t last = position;
+    if (c.both) last = c.window == 0 ? c.S - 1 : std::min(c.S - 1, position + c.window / 2);
     const std::vector<double> x = query(t, h);
     std::vector<double> scores;
-    for (size_t p = first; p <= position; ++p) {
+    for (size_t p = first; p <= last; ++p) {
       double score = 0.0;
       for (size_t d = 0; d < c.D; ++d)
         score += x[d] * page_value(type, k_pages, g, c.D, p, d, true);
@@ -165,7 +170,7 @@ struct Attention {
     const double top = *std::max_element(scores.begin(), scores.end());
     std::vector<double> out(c.D, 0.0);
     double sum = 0.0;
-    for (size_t p = first; p <= position; ++p) {
+    for (size_t p = first; p <= last; ++p) {
       const double weight = std::exp2(scores[p - first] - top);
       sum += weight;
       for (size_t d = 0; d < c.D; ++d)
@@ -194,7 +199,12 @@ constexpr AttentionCase kAttentionCases[] = {{8, 4, 32, 20, 0},
                                              {2, 2, 32, 97, 0, Input::OneSpike},
                                              {2, 2, 32, 40, 0, Input::Zero},
                                              {6, 2, 64, 300, 0, Input::Random, 2.0f},
-                                             {4, 2, 32, 600, 50, Input::Random, 0.5f}};
+                                             {4, 2, 32, 600, 50, Input::Random, 0.5f},
+                                             {4, 4, 32, 19, 0, Input::Random, 0.0f, true},
+                                             {6, 6, 32, 300, 0, Input::Random, 0.0f, true},
+                                             {4, 2, 64, 600, 0, Input::Random, 2.0f, true},
+                                             {4, 4, 32, 600, 51, Input::Random, 0.0f, true},
+                                             {3, 1, 24, 270, 8, Input::Random, 0.0f, true}};
 
 bool fits(KvType type, const AttentionCase& c) {
   return type == KvType::F16 ? c.input == Input::Random : c.D % 32 == 0;
@@ -206,7 +216,7 @@ GM_TEST(attention_is_the_same_on_every_level_and_in_every_cut) {
   for (const KvType type : kTypes) {
     for (const AttentionCase& c : kAttentionCases) {
       if (!fits(type, c)) continue;
-      const size_t T = std::min<size_t>(c.S, 19);
+      const size_t T = std::min<size_t>(c.S, c.both ? 200 : 19);
       Attention scalar(*levels()[0], c, type, T);
       const std::vector<float> expected = scalar.run(*levels()[0], 1);
       for (const KernelTable* level : levels()) {
@@ -216,7 +226,7 @@ GM_TEST(attention_is_the_same_on_every_level_and_in_every_cut) {
         const size_t tile = gm::attention_tile(c.H / c.G);
         for (const size_t step : {size_t{1}, std::min<size_t>(3, tile), tile})
           for (const size_t run : {0, 1, 2})
-            if (!emulated() || (step == tile && run != 1))
+            if (!(c.both && run != 0) && (!emulated() || (step == tile && run != 1)))
               CHECK(same_bits(attention.run(*level, step, run), expected));
       }
     }
@@ -227,7 +237,8 @@ GM_TEST(attention_is_right) {
   for (const KvType type : kTypes) {
     for (const AttentionCase& c : kAttentionCases) {
       if (!fits(type, c)) continue;
-      const size_t T = std::min<size_t>(c.S, 5);
+      // Both ways the first tokens have most before them.
+      const size_t T = std::min<size_t>(c.S, c.both ? 70 : 5);
       Attention attention(*levels()[0], c, type, T);
       const std::vector<float> out =
           attention.run(*levels()[0], std::min(T, gm::attention_tile(c.H / c.G)));

@@ -142,14 +142,16 @@ struct Attention {
     return hash;
   }
   // Whole, or chunk by chunk and merged.
-  std::vector<float> run(const KernelTable& kernels, bool whole) {
+  std::vector<float> run(const KernelTable& kernels, bool whole, size_t length = 0) {
     const std::vector<float> q = values(T * H * D, 5);
     const std::vector<int32_t> positions = range(S - T, S);
     std::vector<float> out(T * H * D), parts(T * H * 2 * gm::attention_part_floats(D));
     Aligned scratch(kernels.attention_scratch_bytes(type, H, G, D));
-    const gm::AttentionArgs args{q.data(), H * D, out.data(),     H * D,        H,
-                                 G,        D,     k.data(),       v.data(),     positions.data(),
-                                 0.125f,   0,     scratch.data(), parts.data(), 2};
+    const gm::AttentionArgs args{
+        q.data(), H * D,      out.data(),     H * D,        H,
+        G,        D,          k.data(),       v.data(),     positions.data(),
+        0.125f,   length / 2, scratch.data(), parts.data(), 2,
+        0.0f,     length};
     for (size_t g = 0; g < G; ++g)
       for (size_t chunk = 0; chunk < (whole ? 1 : 2); ++chunk)
         kernels.attention[index()](args, {g, 0, T, whole, chunk, chunk + 1});
@@ -179,6 +181,8 @@ GM_TEST(attention_has_the_recorded_bits) {
       check_bits("pages " + name, *level, attention.page_bits());
       for (const bool whole : {true, false})
         check_bits("attention " + name, *level, hash_of(attention.run(*level, whole)));
+      check_bits("attention both ways " + name, *level,
+                 hash_of(attention.run(*level, true, Attention::S)));
     }
   }
 }
@@ -208,6 +212,14 @@ GM_TEST(activations_have_the_recorded_bits) {
     check_bits("swiglu", *level, hash_of(out));
     level->glu[static_cast<size_t>(gm::Activation::GeluTanh)](glu, 0, 1);
     check_bits("geglu tanh", *level, hash_of(out));
+    level->glu[static_cast<size_t>(gm::Activation::Gelu)](glu, 0, 1);
+    check_bits("geglu", *level, hash_of(out));
+    glu.up = nullptr;
+    level->glu[static_cast<size_t>(gm::Activation::Tanh)](glu, 0, 1);
+    check_bits("tanh", *level, hash_of(out));
+    level->layer_norm(
+        {{x.data(), K, 1, K, {}}, x.data() + K, x.data(), 1e-5f, row.data(), out.data(), K}, 0, 1);
+    check_bits("layer_norm", *level, hash_of(out));
   }
 }
 

@@ -9,6 +9,7 @@
 #include "check.h"
 #include "runtime/model.h"
 #include "runtime/session.h"
+#include "tiny_encoder.h"
 #include "tiny_model.h"
 
 namespace {
@@ -19,17 +20,31 @@ namespace fs = std::filesystem;
 constexpr gm::test::TinyShape kShape{256, 512, 2, 8, 4, 32, 3000};
 constexpr size_t kContext = 700;
 
-std::shared_ptr<gm::Model> load(size_t threads) {
+std::shared_ptr<gm::Model> load(size_t threads, const gm::Plan& plan) {
   const std::string path =
       (fs::temp_directory_path() / ("gm_executor_" + std::to_string(std::random_device()())))
           .string();
-  const gm::Plan plan = gm::test::TinyPlan(kShape).plan();
   gm::test::write_weights(path, plan, gm::Format::Q8_0);
   gm::ModelOptions options;
   options.threads = threads;
   auto model = std::make_shared<gm::Model>(gm::gguf::File::open(path), plan, options);
   fs::remove(path);
   return model;
+}
+
+std::shared_ptr<gm::Model> load(size_t threads) {
+  return load(threads, gm::test::TinyPlan(kShape).plan());
+}
+
+// What an encoder makes of a text of so many tokens, some of them of the second type.
+std::vector<float> encoded(gm::Session& session, size_t count) {
+  std::minstd_rand random(static_cast<unsigned>(count));
+  std::vector<int32_t> tokens(count), types(count);
+  for (int32_t& token : tokens) token = static_cast<int32_t>(random() % kShape.vocab);
+  for (size_t t = count / 2; t < count; ++t) types[t] = 1;
+  session.forward(tokens, types);
+  CHECK_EQ(session.logits_rows(), 1u);
+  return {session.logits(), session.logits() + session.output_width()};
 }
 
 // What a session of this number does: batches of its own sizes, a step back, single tokens.
@@ -106,4 +121,28 @@ GM_TEST(a_model_is_loaded_while_another_runs) {
   const std::vector<float> while_loading = converse(model, 1);
   loader.join();
   CHECK(while_loading == converse(model, 1));
+}
+
+// Nothing of the text before is left, however many threads there are.
+GM_TEST(an_encoder_begins_anew_with_every_text) {
+  gm::SessionOptions options;
+  options.context = gm::test::TinyEncoder::kPositions;
+  for (const gm::Pool pool : {gm::Pool::Mean, gm::Pool::First, gm::Pool::Last}) {
+    const gm::Plan plan = gm::test::TinyEncoder(kShape, pool).plan();
+    const std::shared_ptr<gm::Model> one = load(1, plan);
+    for (const size_t threads : {1, 3}) {
+      gm::Session together(load(threads, plan), options);
+      for (const size_t count : {90u, 3u, 40u, 1u, 96u}) {
+        gm::Session alone(one, options);
+        CHECK(encoded(together, count) == encoded(alone, count));
+        CHECK_EQ(together.position(), count);
+      }
+      const int32_t token[] = {1}, type[] = {2};
+      CHECK_THROWS(gm::ContextError, "Types of tokens are 0 to 1", together.forward(token, type));
+      CHECK_THROWS(gm::UnsupportedError, "no logits", together.candidates(1));
+    }
+    gm::SessionOptions longer = options;
+    longer.context = gm::test::TinyEncoder::kPositions + 1;
+    CHECK_THROWS(gm::ContextError, "embeddings of 96 positions", gm::Session(one, longer));
+  }
 }

@@ -17,7 +17,26 @@ struct TinyShape {
   uint64_t dim = 64, ffn = 96, layers = 2, heads = 4, kv_heads = 2, head_dim = 32, vocab = 80;
 };
 
-class TinyPlan {
+// Buffers with a slot each, and weights.
+class PlanBuilder {
+ public:
+  const Plan& plan() const { return plan_; }
+
+ protected:
+  BufferId buffer(BufferKind kind, uint64_t width, BufferRows rows = BufferRows::Batch) {
+    const auto id = static_cast<BufferId>(plan_.buffers.size());
+    plan_.buffers.push_back({kind, rows, width, id});
+    return id;
+  }
+  WeightId weight(const std::string& name, std::vector<uint64_t> shape) {
+    plan_.weights.push_back({name, std::move(shape)});
+    return static_cast<WeightId>(plan_.weights.size() - 1);
+  }
+
+  Plan plan_;
+};
+
+class TinyPlan : public PlanBuilder {
  public:
   explicit TinyPlan(const TinyShape& shape) : s_(shape) {
     plan_.vocab_size = s_.vocab;
@@ -32,18 +51,7 @@ class TinyPlan {
     plan_.ops.push_back(LogitsOp{act, weight("output", {s_.vocab, s_.dim})});
   }
 
-  const Plan& plan() const { return plan_; }
-
  private:
-  BufferId buffer(BufferKind kind, uint64_t width, BufferRows rows = BufferRows::Batch) {
-    const auto id = static_cast<BufferId>(plan_.buffers.size());
-    plan_.buffers.push_back({kind, rows, width, id});
-    return id;
-  }
-  WeightId weight(const std::string& name, std::vector<uint64_t> shape) {
-    plan_.weights.push_back({name, std::move(shape)});
-    return static_cast<WeightId>(plan_.weights.size() - 1);
-  }
   BufferId norm(const std::string& name, BufferId x, BufferRows rows = BufferRows::Batch) {
     const BufferId act = buffer(BufferKind::Act, s_.dim, rows);
     plan_.ops.push_back(RmsNormOp{x, weight(name, {s_.dim}), 1e-5, act, kNone});
@@ -80,7 +88,6 @@ class TinyPlan {
   }
 
   TinyShape s_;
-  Plan plan_;
 };
 
 // Writes the plan's weights: matrices in `format`, vectors in F32.

@@ -13,6 +13,7 @@
 #include "runtime/memory_plan.h"
 #include "runtime/model.h"
 #include "runtime/session.h"
+#include "tiny_encoder.h"
 #include "tiny_model.h"
 
 namespace {
@@ -64,6 +65,32 @@ struct ChangeOp {
     if (c.below(3) == 0) o.scale = c.real();
     c.below(2) ? o.weight = c.id(o.weight) : o.out = c.id(o.out);
   }
+  void operator()(gm::AddRowsOp& o) const {
+    if (c.below(3) == 0) o.index = static_cast<gm::RowIndex>(c.below(2));
+    c.below(2) ? o.weight = c.id(o.weight) : o.out = c.id(o.out);
+  }
+  void operator()(gm::LayerNormOp& o) const {
+    switch (c.below(6)) {
+      case 0:
+        o.x = c.id(o.x);
+        break;
+      case 1:
+        o.weight = c.id(o.weight);
+        break;
+      case 2:
+        o.bias = c.below(2) ? gm::kNone : c.id(o.bias);
+        break;
+      case 3:
+        o.eps = c.real();
+        break;
+      case 4:
+        o.act = c.below(2) ? gm::kNone : c.id(o.act);
+        break;
+      default:
+        o.out = c.below(2) ? gm::kNone : c.id(o.out);
+    }
+  }
+  void operator()(gm::OutputOp& o) const { o.x = c.id(o.x); }
   void operator()(gm::RmsNormOp& o) const {
     switch (c.below(7)) {
       case 0:
@@ -146,7 +173,10 @@ struct ChangeOp {
     }
   }
   void operator()(gm::AttentionOp& o) const {
-    switch (c.below(7)) {
+    switch (c.below(8)) {
+      case 7:
+        o.bidirectional = !o.bidirectional;
+        break;
       case 0:
         o.q = c.id(o.q);
         break;
@@ -175,16 +205,19 @@ struct ChangeOp {
         o.gate = c.id(o.gate);
         break;
       case 1:
-        o.up = c.id(o.up);
+        o.up = c.below(2) ? gm::kNone : c.id(o.up);
         break;
       case 2:
-        o.activation = gm::Activation::GeluTanh;
+        o.activation = static_cast<gm::Activation>(c.below(gm::kActivationCount));
         break;
       default:
         o.act = c.id(o.act);
     }
   }
-  void operator()(gm::SelectRowsOp& o) const { c.below(2) ? o.x = c.id(o.x) : o.out = c.id(o.out); }
+  void operator()(gm::SelectRowsOp& o) const {
+    if (c.below(3) == 0) o.pool = static_cast<gm::Pool>(c.below(3));
+    c.below(2) ? o.x = c.id(o.x) : o.out = c.id(o.out);
+  }
   void operator()(gm::LogitsOp& o) const {
     if (c.below(3) == 0) (c.below(2) ? o.scale : o.softcap) = c.real();
     c.below(2) ? o.act = c.id(o.act) : o.weight = c.id(o.weight);
@@ -304,28 +337,40 @@ void run(std::shared_ptr<const gm::gguf::File> file, const gm::Plan& plan, size_
   const auto model = std::make_shared<gm::Model>(std::move(file), plan, how);
   gm::Session session(model, options);
   const std::array<int32_t, 5> tokens = {0, static_cast<int32_t>(plan.vocab_size - 1), 0, 0, 0};
+  const std::array<int32_t, 5> types = {0, 0, 1, 1, 1};
   session.forward(tokens);
-  session.candidates(3);
+  session.forward(tokens, types);
+  if (gm::traits_of(plan).logits) session.candidates(3);
 }
+
+// A plan, and a file with its weights.
+struct Subject {
+  gm::Plan plan;
+  std::shared_ptr<const gm::gguf::File> file;
+
+  explicit Subject(const gm::Plan& good) : plan(good) {
+    static int count = 0;
+    const std::string path =
+        "/tmp/gm_plan_fuzz_" + std::to_string(getpid()) + "_" + std::to_string(count++) + ".gguf";
+    gm::test::write_weights(path, plan, gm::Format::Q8_0);
+    file = gm::gguf::File::open(path);
+    if (unlink(path.c_str()) != 0) __builtin_trap();
+  }
+};
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const gm::Plan good = gm::test::TinyPlan({}).plan();
-  static const std::string path = [] {
-    const std::string made = "/tmp/gm_plan_fuzz_" + std::to_string(getpid()) + ".gguf";
-    gm::test::write_weights(made, good, gm::Format::Q8_0);
-    return made;
-  }();
-  static const auto file = gm::gguf::File::open(path);
-  static const bool removed = unlink(path.c_str()) == 0;
-  if (!removed) __builtin_trap();
+  static const Subject decoder(gm::test::TinyPlan({}).plan());
+  static const Subject encoder(gm::test::TinyEncoder({}).plan());
   Choices choices(data, size);
-  const size_t threads = choices.below(16) == 15 ? 2 : 1;
-  gm::Plan plan = good;
+  const size_t first = choices.byte();
+  const size_t threads = first % 16 == 15 ? 2 : 1;
+  const Subject& subject = first < 128 ? decoder : encoder;
+  gm::Plan plan = subject.plan;
   for (int i = 0; i < 12 && !choices.empty(); ++i) change(plan, choices);
   try {
-    run(file, plan, threads);
+    run(subject.file, plan, threads);
   } catch (const gm::Error&) {
   }
   return 0;

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gristmill.architectures.known import why_not
 from gristmill.architectures.plan import Plan
+from gristmill.architectures.pooling import POOLINGS, file_pooling
 from gristmill.errors import FormatError, ShapeError, UnsupportedError
 from gristmill.tensor_types import TENSOR_TYPES
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "build_plan", "known", "register"]
 
 # Modules of this folder, the most used first.
-_FAMILIES = ("llama", "qwen", "gemma", "glm", "granite", "olmo", "phi")
+_FAMILIES = ("llama", "qwen", "gemma", "bert", "glm", "granite", "olmo", "phi")
 _REGISTRY: dict[str, type[Decoder]] = {}
 _SHOWN = 40  # problems in one message
 
@@ -55,12 +56,14 @@ def _find(name: str) -> type[Decoder] | None:
     return _REGISTRY.get(name)
 
 
-def build_plan(file: Source, *, context: int | None = None) -> Plan:
+def build_plan(file: Source, *, context: int | None = None, pooling: str | None = None) -> Plan:
     """The plan of a model file, compared with its tensors.
 
     Args:
         file: An open file, `gristmill.gguf.File`.
         context: Positions that will be used; None: what the model was trained for.
+        pooling: For embeddings instead of logits, a name of `pooling.POOLINGS`; None: as the file
+            says.
 
     Raises:
         FormatError: Metadata are missing or absurd; all problems are listed.
@@ -73,8 +76,20 @@ def build_plan(file: Source, *, context: int | None = None) -> Plan:
     decoder = _find(architecture)
     if decoder is None:
         raise UnsupportedError(f"[metadata] {why_not(architecture, known())}")
-    plan = decoder(file, architecture).build(context)
-    return _compared(plan, file.tensors)
+    chosen = _pooling(file, architecture, decoder.gives_logits) if pooling is None else pooling
+    if chosen and chosen not in POOLINGS:
+        raise UnsupportedError(
+            f"[pooling] It must be one of: {', '.join(POOLINGS)}. Got {chosen!r:.40}."
+        )
+    return _compared(decoder(file, architecture).build(context, chosen), file.tensors)
+
+
+def _pooling(file: Source, architecture: str, gives_logits: bool) -> str:
+    """The file's pooling; a model that has logits gives those unless its texts become one row."""
+    stated = file_pooling(file.metadata, architecture)
+    if gives_logits:
+        return "" if stated == "none" else stated
+    return stated or "none"
 
 
 def _compared(plan: Plan, tensors: Mapping[str, Tensor]) -> Plan:

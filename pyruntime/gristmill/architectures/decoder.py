@@ -16,6 +16,7 @@ from gristmill.architectures.graph import Graph, Heads, Value
 from gristmill.architectures.hyperparameters import Hyperparameters
 from gristmill.architectures.lower import lower
 from gristmill.architectures.plan import Activation, Plan, Rope
+from gristmill.architectures.pooling import Embedder
 from gristmill.architectures.rope import read_rope
 from gristmill.errors import UnsupportedError
 
@@ -68,7 +69,7 @@ class Shape:
     rope: Rope
 
 
-def read_shape(source: Source, keys: Hyperparameters) -> Shape:
+def read_shape(source: Source, keys: Hyperparameters, eps_key: str) -> Shape:
     """Reads and checks the usual keys; problems are collected in `keys`.
 
     Raises:
@@ -93,7 +94,7 @@ def read_shape(source: Source, keys: Hyperparameters) -> Shape:
         width=width,
         ffn=keys.count("feed_forward_length", most=MAX_WIDTH),
         heads=heads,
-        eps=keys.real("attention.layer_norm_rms_epsilon", above=0.0, most=1.0),
+        eps=keys.real(f"attention.{eps_key}", above=0.0, most=1.0),
         rope=read_rope(keys, n_rot, context),
     )
 
@@ -120,7 +121,7 @@ def _vocab_size(source: Source, keys: Hyperparameters) -> int:
     return keys.count("vocab_size", rows, most=MAX_VOCABULARY)
 
 
-class Decoder:
+class Decoder(Embedder):
     """Embedding, blocks, final norm, output layer (tied to the embedding if it has no tensor).
 
     Args:
@@ -135,6 +136,8 @@ class Decoder:
         window_period: One in so many layers, the last of each group, sees all positions while the
             others have the window; 0: all have it.
         usual_window: Where the file does not say; 0: none.
+        bidirectional: Whether tokens see those after them, too.
+        eps_key: Where the file has the epsilon of norms.
     """
 
     neox: ClassVar[bool] = False
@@ -143,6 +146,8 @@ class Decoder:
     fused_up: ClassVar[bool] = False
     window_period: ClassVar[int] = 0
     usual_window: ClassVar[int] = 0
+    bidirectional: ClassVar[bool] = False
+    eps_key: ClassVar[str] = "layer_norm_rms_epsilon"
 
     embedding_scale = 1.0
     residual_scale = 1.0
@@ -155,7 +160,7 @@ class Decoder:
         self.source = source
         self.architecture = architecture
         keys = Hyperparameters(source.metadata, architecture)
-        self.shape = read_shape(source, keys)
+        self.shape = read_shape(source, keys, self.eps_key)
         self.windows = self.read_windows(keys)
         if keys.given("attention.scale"):
             self.score_scale = keys.real("attention.scale", above=0.0, most=MAX_SCALE)
@@ -193,6 +198,7 @@ class Decoder:
             scale=self.score_scale,
             window=self.windows[i],
             softcap=self.score_cap,
+            bidirectional=self.bidirectional,
         )
         (out,) = g.linear(a, f"blk.{i}.attn_output", scale=self.residual_scale)
         return out
@@ -229,32 +235,58 @@ class Decoder:
         return replace(rope, factors=g.vector(ROPE_FACTORS, rope.n_rot // 2))
 
     # -- the frame
-    def build(self, context: int | None = None) -> Plan:
-        """The plan, not yet compared with the file's tensors."""
+    def build(self, context: int | None = None, pooling: str = "") -> Plan:
+        """The plan, not yet compared with the file's tensors.
+
+        Args:
+            context: Positions that will be used; None: as trained.
+            pooling: For embeddings, a name of `pooling.POOLINGS`; empty: for logits.
+        """
         shape = self.shape
-        g = Graph(rows=self.rows(), eps=shape.eps, tensors=self.source.tensors)
-        x = g.embed(
-            "token_embd",
-            vocab_size=shape.vocab_size,
-            width=shape.width,
-            scale=self.embedding_scale,
-        )
+        rows = self.rows() | self.head_rows()
+        g = Graph(rows=rows, eps=shape.eps, tensors=self.source.tensors)
+        x = self.embed(g)
         for i in range(shape.layers):
             x = self.block(g, x, i)
-        x = g.rms_norm(g.select_rows(x), "output_norm")
-        g.logits(
-            x,
-            "output" if self.has("output") else "token_embd",
-            vocab_size=shape.vocab_size,
-            scale=self.logit_scale,
-            softcap=self.logit_cap,
-        )
+        if pooling:
+            self.finish_embedding(g, x, pooling)
+        else:
+            self.finish_logits(g, x)
         return lower(
             g,
             architecture=self.architecture,
             vocab_size=shape.vocab_size,
-            context=shape.context if context is None else context,
+            context=self.context if context is None else context,
+            pooling=pooling,
         )
+
+    def embed(self, g: Graph) -> Value:
+        """What the first block reads."""
+        return g.embed(
+            "token_embd",
+            vocab_size=self.shape.vocab_size,
+            width=self.shape.width,
+            scale=self.embedding_scale,
+        )
+
+    def final_norm(self, g: Graph, x: Value) -> Value:
+        """What the output layer, or the pooling, reads of the last block."""
+        return g.rms_norm(x, "output_norm")
+
+    def finish_logits(self, g: Graph, x: Value) -> None:
+        """The output layer."""
+        g.logits(
+            self.final_norm(g, g.select_rows(x)),
+            "output" if self.has("output") else "token_embd",
+            vocab_size=self.shape.vocab_size,
+            scale=self.logit_scale,
+            softcap=self.logit_cap,
+        )
+
+    @property
+    def context(self) -> int:
+        """Positions that the model was trained for."""
+        return self.shape.context
 
     def rows(self) -> dict[str, int]:
         """Rows of the linear weights by role."""

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Literal
 
-from gristmill.architectures.plan import Activation, Kv, Rope, Weight
+from gristmill.architectures.plan import Activation, Kv, Pool, Rope, Weight
 from gristmill.errors import FormatError, ShapeError, UnsupportedError
 
 Rows = Literal["batch", "logits"]
@@ -61,6 +61,19 @@ class EmbedNode(Node):
 
 
 @dataclass(frozen=True)
+class AddRowsNode(Node):
+    weight: int
+    index: Literal["position", "type"]
+
+
+@dataclass(frozen=True)
+class LayerNormNode(Node):
+    weight: int
+    bias: int | None
+    eps: float
+
+
+@dataclass(frozen=True)
 class NormNode(Node):
     weight: int
     eps: float
@@ -93,6 +106,7 @@ class AttentionNode(Node):
     scale: float
     window: int
     softcap: float
+    bidirectional: bool
 
 
 @dataclass(frozen=True)
@@ -107,6 +121,11 @@ class AddNode(Node):
 
 @dataclass(frozen=True)
 class SelectNode(Node):
+    pool: Pool
+
+
+@dataclass(frozen=True)
+class OutputNode(Node):
     pass
 
 
@@ -141,6 +160,22 @@ class Graph:
         """Rows of the embedding table, by token id."""
         out = self._value(width)
         self.nodes.append(EmbedNode((), (out,), self._weight(name, (vocab_size, width)), scale))
+        return out
+
+    def add_rows(
+        self, x: Value, name: str, *, rows: int, index: Literal["position", "type"]
+    ) -> Value:
+        """x + the rows of a table by the tokens' positions or types; nothing else reads x."""
+        out = self._value(x.width)
+        self.nodes.append(AddRowsNode((x,), (out,), self._weight(name, (rows, x.width)), index))
+        return out
+
+    def layer_norm(self, x: Value, name: str, *, eps: float | None = None) -> Value:
+        """(x - mean) / sqrt(variance + eps) * weight, plus a bias if the file has one."""
+        out = self._value(x.width, x.rows)
+        weight, bias = self._weight(name, (x.width,)), self._bias(name, x.width)
+        eps = self.eps if eps is None else eps
+        self.nodes.append(LayerNormNode((x,), (out,), weight, bias, eps))
         return out
 
     def rms_norm(self, x: Value, name: str, *, eps: float | None = None, heads: int = 1) -> Value:
@@ -198,13 +233,16 @@ class Graph:
         scale: float | None = None,
         window: int = 0,
         softcap: float = 0.0,
+        bidirectional: bool = False,
     ) -> Value:
-        """Causal attention over the layer's cache, to which k and v are added first.
+        """Attention over the layer's cache, to which k and v are added first.
 
         Args:
             scale: Of the scores; None: 1 / sqrt(head_dim).
             window: Positions that a token sees, itself included; 0: all.
             softcap: c of c * tanh(score / c); 0: none.
+            bidirectional: Over the batch, not only what came before; with a window, a token sees
+                those at most window / 2 away. Layers of one geometry share their cache.
         """
         expected = (heads.heads * heads.head_dim, *[heads.kv_heads * heads.head_dim] * 2)
         if (q.width, k.width, v.width) != expected:
@@ -212,12 +250,18 @@ class Graph:
                 f"[graph, layer {layer}] q, k and v must fit the heads. "
                 f"Got widths {q.width}, {k.width}, {v.width}, expected {expected}."
             )
-        if layer in self.layers:
+        kv = Kv(heads.kv_heads, heads.head_dim)
+        if bidirectional:
+            alike = [i for i, known in self.layers.items() if known == kv]
+            layer = alike[0] if alike else len(self.layers)
+        elif layer in self.layers:
             raise FormatError(f"[graph] Layer {layer} has attention twice.")
-        self.layers[layer] = Kv(heads.kv_heads, heads.head_dim)
+        self.layers[layer] = kv
         out = self._value(q.width)
         factor = heads.head_dim**-0.5 if scale is None else scale
-        self.nodes.append(AttentionNode((q, k, v), (out,), layer, heads, factor, window, softcap))
+        self.nodes.append(
+            AttentionNode((q, k, v), (out,), layer, heads, factor, window, softcap, bidirectional)
+        )
         return out
 
     def glu(self, gate: Value, up: Value, activation: Activation = "silu") -> Value:
@@ -227,6 +271,12 @@ class Graph:
         self.nodes.append(GluNode((gate, up), (out,), activation))
         return out
 
+    def activate(self, x: Value, activation: Activation) -> Value:
+        """activation(x)."""
+        out = self._value(x.width, x.rows)
+        self.nodes.append(GluNode((x,), (out,), activation))
+        return out
+
     def add(self, x: Value, y: Value) -> Value:
         """The residual: y must come from a linear layer or a norm, which adds to x in place."""
         self._same(x, y, "the terms")
@@ -234,11 +284,18 @@ class Graph:
         self.nodes.append(AddNode((x, y), (out,)))
         return out
 
-    def select_rows(self, x: Value) -> Value:
-        """The rows whose logits are wanted: the last one, or all."""
+    def select_rows(self, x: Value, pool: Pool = "last") -> Value:
+        """The rows whose logits are wanted: the last one, or all.
+
+        Or one for the whole batch: that of the first token, or the mean of all.
+        """
         out = self._value(x.width, "logits")
-        self.nodes.append(SelectNode((x,), (out,)))
+        self.nodes.append(SelectNode((x,), (out,), pool))
         return out
+
+    def output(self, x: Value) -> None:
+        """What a model without logits gives: rows of x; the last call."""
+        self.nodes.append(OutputNode((x,), ()))
 
     def logits(
         self, x: Value, name: str, *, vocab_size: int, scale: float = 1.0, softcap: float = 0.0

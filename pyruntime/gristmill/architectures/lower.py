@@ -13,27 +13,33 @@ from dataclasses import dataclass, field
 
 from gristmill.architectures.graph import (
     AddNode,
+    AddRowsNode,
     AttentionNode,
     EmbedNode,
     GluNode,
     Graph,
+    LayerNormNode,
     LinearNode,
     LogitsNode,
     Node,
     NormNode,
+    OutputNode,
     RopeNode,
     Rows,
     SelectNode,
     Value,
 )
 from gristmill.architectures.plan import (
+    AddRows,
     Attention,
     Buffer,
     Embed,
     Glu,
+    LayerNorm,
     Linear,
     Logits,
     Op,
+    Output,
     Plan,
     Quantize,
     RmsNorm,
@@ -82,7 +88,9 @@ class _Lowering:
             match node:
                 case EmbedNode():
                     self.ops.append(Embed(node.weight, self.new_f32(node.outputs[0]), node.scale))
-                case NormNode():
+                case AddRowsNode():
+                    self.add_rows(node)
+                case NormNode() | LayerNormNode():
                     self.norm(node, i)
                 case LinearNode():
                     self.linear(node, i)
@@ -91,13 +99,16 @@ class _Lowering:
                 case AttentionNode():
                     self.attention(node)
                 case GluNode():
-                    gate, up = (self.number(value) for value in node.inputs)
-                    self.ops.append(Glu(gate, up, self.new_act(node.outputs[0]), node.activation))
+                    gate, *up = map(self.number, node.inputs)
+                    act = self.new_act(node.outputs[0])
+                    self.ops.append(Glu(gate, up[0] if up else None, act, node.activation))
                 case AddNode():
                     self.add(node)
                 case SelectNode():
                     x = self.number(node.inputs[0])
-                    self.ops.append(SelectRows(x, self.new_f32(node.outputs[0])))
+                    self.ops.append(SelectRows(x, self.new_f32(node.outputs[0]), node.pool))
+                case OutputNode():
+                    self.ops.append(Output(self.number(node.inputs[0])))
                 case LogitsNode():
                     act = self.activations(node.inputs[0])
                     self.ops.append(Logits(act, node.weight, node.scale, node.softcap))
@@ -138,16 +149,26 @@ class _Lowering:
         return self.graph.nodes[readers[0]] if len(readers) == 1 else None
 
     # -- nodes
-    def norm(self, node: NormNode, index: int) -> None:
+    def add_rows(self, node: AddRowsNode) -> None:
+        (x,), (out,) = node.inputs, node.outputs
+        if self.only_reader(x) is not node:
+            raise UnsupportedError("[graph] What rows are added to is read by nothing else.")
+        self.f32[out.id] = self.number(x)
+        self.ops.append(AddRows(node.weight, self.f32[out.id], node.index))
+
+    def norm(self, node: NormNode | LayerNormNode, index: int) -> None:
         (x,), (out,) = node.inputs, node.outputs
         source, target = self.number(x), self.residual_target(node, index)
-        if target not in (None, source):
+        if isinstance(node, NormNode) and target not in (None, source):
             self.fused[out.id] = target
             self.ops.append(RmsNorm(source, node.weight, node.eps, None, target, node.heads, True))
             return
         linear, others = self.read_by(out, LinearNode, LogitsNode)
         act = self.new_act(out) if linear else None
         plain = self.new_f32(out) if others or not linear else None
+        if isinstance(node, LayerNormNode):
+            self.ops.append(LayerNorm(source, node.weight, node.bias, node.eps, act, plain))
+            return
         self.ops.append(RmsNorm(source, node.weight, node.eps, act, plain, node.heads))
 
     def linear(self, node: LinearNode, index: int) -> None:
@@ -204,7 +225,16 @@ class _Lowering:
         self.ops.append(RopeStore(*buffers, node.layer, heads, table, neox))
         out = self.new_f32(node.outputs[0])
         self.ops.append(
-            Attention(buffers[0], out, node.layer, heads, node.scale, node.window, node.softcap)
+            Attention(
+                buffers[0],
+                out,
+                node.layer,
+                heads,
+                node.scale,
+                node.window,
+                node.softcap,
+                node.bidirectional,
+            )
         )
 
     # -- memory
@@ -256,7 +286,9 @@ def _assign_slots(drafts: list[_Draft]) -> list[int]:
     return slots
 
 
-def lower(graph: Graph, *, architecture: str, vocab_size: int, context: int) -> Plan:
+def lower(
+    graph: Graph, *, architecture: str, vocab_size: int, context: int, pooling: str = ""
+) -> Plan:
     """The plan of a finished graph.
 
     Raises:
@@ -273,4 +305,5 @@ def lower(graph: Graph, *, architecture: str, vocab_size: int, context: int) -> 
         weights=tuple(graph.weights),
         ropes=tuple(graph.ropes),
         ops=tuple(lowering.ops),
+        pooling=pooling,
     )

@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Literal
 PLAN_VERSION = 2
 PAGE_POSITIONS = 64  # positions of a KV page
 
-Activation = Literal["silu", "gelu_tanh"]
+Activation = Literal["silu", "gelu_tanh", "gelu", "tanh"]
+Pool = Literal["last", "first", "mean"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,30 @@ class Embed:
 
 
 @dataclass(frozen=True)
+class AddRows:
+    """out += the weight's rows of the tokens' positions or types."""
+
+    op: ClassVar[str] = "add_rows"
+    accumulate: ClassVar[bool] = True
+    weight: int
+    out: int
+    index: Literal["position", "type"]
+
+
+@dataclass(frozen=True)
+class LayerNorm:
+    """(x - mean) / sqrt(variance + eps) * weight + bias, as activations, as f32, or both."""
+
+    op: ClassVar[str] = "layer_norm"
+    x: int
+    weight: int
+    bias: int | None
+    eps: float
+    act: int | None
+    out: int | None
+
+
+@dataclass(frozen=True)
 class RmsNorm:
     """x / rms(x) * weight of each head, as activations, as f32, or both; or added to out."""
 
@@ -137,7 +162,10 @@ class RopeStore:
 
 @dataclass(frozen=True)
 class Attention:
-    """out = causal attention of q over the layer's cache (window 0: all; softcap 0: none)."""
+    """out = attention of q over the layer's cache (window 0: all; softcap 0: none).
+
+    Causal, or bidirectional over the batch, where a token sees those up to window / 2 away.
+    """
 
     op: ClassVar[str] = "attention"
     q: int
@@ -147,26 +175,28 @@ class Attention:
     scale: float
     window: int
     softcap: float = 0.0
+    bidirectional: bool = False
 
 
 @dataclass(frozen=True)
 class Glu:
-    """act = activation(gate) * up."""
+    """act = activation(gate) * up, or activation(gate)."""
 
     op: ClassVar[str] = "glu"
     gate: int
-    up: int
+    up: int | None
     act: int
     activation: Activation = "silu"
 
 
 @dataclass(frozen=True)
 class SelectRows:
-    """out = the rows whose logits are wanted."""
+    """out = the rows whose logits are wanted: the last ones, or one for the whole batch."""
 
     op: ClassVar[str] = "select_rows"
     x: int
     out: int
+    pool: Pool = "last"
 
 
 @dataclass(frozen=True)
@@ -180,7 +210,28 @@ class Logits:
     softcap: float = 0.0
 
 
-Op = Embed | RmsNorm | Quantize | Linear | RopeStore | Attention | Glu | SelectRows | Logits
+@dataclass(frozen=True)
+class Output:
+    """What the session gives instead of logits: x."""
+
+    op: ClassVar[str] = "output"
+    x: int
+
+
+Op = (
+    Embed
+    | AddRows
+    | RmsNorm
+    | LayerNorm
+    | Quantize
+    | Linear
+    | RopeStore
+    | Attention
+    | Glu
+    | SelectRows
+    | Logits
+    | Output
+)
 
 
 @dataclass(frozen=True)
@@ -194,6 +245,8 @@ class Plan:
         layers: KV geometry by layer.
         ops: In the order of execution.
         unused: Tensors of the file that the plan does not read.
+        pooling: How the rows of a text become its embedding, a name of `pooling.POOLINGS`; empty:
+            the plan gives logits.
     """
 
     architecture: str
@@ -205,6 +258,19 @@ class Plan:
     ropes: tuple[Rope, ...]
     ops: tuple[Op, ...]
     unused: tuple[str, ...] = ()
+    pooling: str = ""
+
+    @property
+    def types(self) -> int:
+        """Types that tokens may have; 0: the model knows none."""
+        tables = (op for op in self.ops if isinstance(op, AddRows) and op.index == "type")
+        return min((self.weights[op.weight].shape[0] for op in tables), default=0)
+
+    @property
+    def output_width(self) -> int:
+        """Values that a row of the session's output has: V, or those of an embedding."""
+        last = self.ops[-1]
+        return self.buffers[last.x].width if isinstance(last, Output) else self.vocab_size
 
     def to_dict(self) -> dict[str, Any]:
         """The form that `_core.Model` reads."""
@@ -266,10 +332,10 @@ class Plan:
             value = getattr(op, field.name)
             items = value if isinstance(value, tuple) else (value,)
             if field.name in _BUFFER_READS:
-                reads += [self._buffer(item) for item in items]
+                reads += [self._buffer(item) for item in items if item is not None]
             elif field.name in _BUFFER_WRITES or self._is_act_output(op, field.name):
                 writes += [self._buffer(item) for item in items if item is not None]
-            elif field.name in {"weight", "weights", "biases", "factors"}:
+            elif field.name in {"weight", "weights", "bias", "biases", "factors"}:
                 rest += [self._weight(item) for item in items if item is not None]
             elif field.name == "act":
                 reads.append(self._buffer(value))
@@ -282,6 +348,8 @@ class Plan:
         arrow = " += " if getattr(op, "accumulate", False) else " -> "
         if isinstance(op, Logits):
             writes = [f"logits [L, {self.vocab_size}]"]
+        if isinstance(op, Output):
+            writes = ["embedding"]
         if isinstance(op, RopeStore):
             writes = ["in place, cache"]
         left, right = ", ".join(reads or ["tokens [T]"]), ", ".join(writes)
@@ -289,7 +357,7 @@ class Plan:
 
     @staticmethod
     def _is_act_output(op: Op, field: str) -> bool:
-        return field == "act" and isinstance(op, RmsNorm | Quantize | Glu)
+        return field == "act" and isinstance(op, RmsNorm | LayerNorm | Quantize | Glu)
 
     def _buffer(self, index: int) -> str:
         buffer = self.buffers[index]

@@ -34,7 +34,7 @@ def from_json(data: dict[str, Any], where: str, pre: str | None = None) -> Vocab
     if not isinstance(model, dict) or model.get("type", "BPE") != "BPE":
         kind = model.get("type") if isinstance(model, dict) else model
         raise TokenizerError(f"[{where}] The model must be BPE. Got {kind!r:.40}.")
-    tokens = _tokens(model.get("vocab"), where)
+    tokens = tokens_by_id(model.get("vocab"), where)
     merges = _merges(model.get("merges"), where)
     if is_byte_level(data):
         vocab = _byte_level(data, tokens, merges, where, pre)
@@ -48,8 +48,12 @@ def from_json(data: dict[str, Any], where: str, pre: str | None = None) -> Vocab
     return vocab
 
 
-def _tokens(ids: Any, where: str) -> list[str]:
-    """Texts by id; an id that is not used has an empty text."""
+def tokens_by_id(ids: Any, where: str) -> list[str]:
+    """Texts by id; an id that is not used has an empty text.
+
+    Raises:
+        TokenizerError: The vocabulary is damaged.
+    """
     if not isinstance(ids, dict) or not ids:
         raise TokenizerError(f"[{where}] The model's vocab must be an object of texts to ids.")
     most = 2 * len(ids) + 1024  # gaps are for added tokens, of which there are few

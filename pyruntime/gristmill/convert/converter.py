@@ -24,6 +24,7 @@ from gristmill.tensor_types import tensor_bytes
 
 from .config import Config
 from .encode import AUTO, TYPES, encode, file_type, output_type
+from .encoders import pooling_keys
 from .families import BY_CLASS
 from .mapping import Output, map_tensors
 from .safetensors import Checkpoint
@@ -124,7 +125,9 @@ def _contents(
     kind = file_type(type, iter(checkpoint.values()))
     mapped = map_tensors(scheme, config, checkpoint)
     rows = next(o.shape[0] for o in mapped.outputs if o.name == "token_embd.weight")
-    keys = {key: value for read in scheme.keys for key, value in read(config).items()}
+    keys = pooling_keys(folder)
+    for read in scheme.keys:
+        keys |= read(config)
     vocab = read_vocabulary(folder, rows, pre)
     special = special_keys(folder, config, vocab)
     prefix = f"{scheme.architecture}."

@@ -25,6 +25,7 @@ F16_MOST = 65504.0
 # type -> general.file_type, and values of a block
 TYPES = {"F32": (0, 1), "F16": (1, 1), "Q8_0": (7, 32), "BF16": (32, 1)}
 AUTO = "auto"
+_PLAIN = ("_norm.weight", "ffn_gate_inp.weight", "position_embd.weight", "token_types.weight")
 
 
 def file_type(wanted: str, entries: Iterator[Entry]) -> str:
@@ -47,8 +48,8 @@ def file_type(wanted: str, entries: Iterator[Entry]) -> str:
 
 
 def output_type(output: Output, wanted: str) -> str:
-    """The type of one tensor: vectors, norms and routers stay F32, odd rows go without blocks."""
-    if len(output.shape) == 1 or output.name.endswith(("_norm.weight", "ffn_gate_inp.weight")):
+    """The type of one tensor: vectors and routers stay F32, odd rows go without blocks."""
+    if len(output.shape) == 1 or output.name.endswith(_PLAIN):
         return "F32"
     return wanted if output.shape[-1] % TYPES[wanted][1] == 0 else "F16"
 

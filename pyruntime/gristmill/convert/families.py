@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 
 from .config import Config
+from .encoders import ENCODERS
 from .rope import half_rope, llama3_factors, long_factors, long_keys, rope, rope_keys, rope_real
 from .scheme import (
     Keys,
@@ -295,6 +296,7 @@ SCHEMES = (
         POST_NORM, (DENSE, rope, sliding(4, always=True)),
     ),
     Scheme("glm4", ("Glm4ForCausalLM",), GLM, (DENSE, half_rope)),
+    *ENCODERS,
 )  # fmt: skip
 
 BY_CLASS = {name: scheme for scheme in SCHEMES for name in scheme.classes}

@@ -30,6 +30,13 @@ def read_text(path: Path) -> str:
         raise FormatError(f"[{path}] The file is no UTF-8 text: {error}.") from None
 
 
+def _parsed(path: Path) -> Any:
+    try:
+        return json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"[{path}] The file is no JSON: {error}.") from None
+
+
 def load_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file.
 
@@ -37,13 +44,24 @@ def load_json(path: Path) -> dict[str, Any]:
         ResourceError: It cannot be read.
         FormatError: It holds no JSON object.
     """
-    text = read_text(path)
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"[{path}] The file is no JSON: {error}.") from None
+    value = _parsed(path)
     if not isinstance(value, dict):
         raise FormatError(f"[{path}] The file must hold a JSON object.")
+    return value
+
+
+def load_json_list(path: Path) -> list[dict[str, Any]]:
+    """The objects of a list in a JSON file; none if there is no such file.
+
+    Raises:
+        ResourceError: It cannot be read.
+        FormatError: It holds no list of objects.
+    """
+    if not path.is_file():
+        return []
+    value = _parsed(path)
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise FormatError(f"[{path}] The file must hold a list of JSON objects.")
     return value
 
 

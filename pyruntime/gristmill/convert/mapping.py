@@ -76,8 +76,8 @@ def map_tensors(scheme: Scheme, config: Config, entries: Mapping[str, Entry]) ->
     shapes: dict[str, tuple[int, ...]] = {}
     unknown, left_out = [], 0
     for key, entry in entries.items():
-        name = _plain(key)
-        if name.endswith(_BUFFERS):
+        name = _plain(key).removeprefix(scheme.prefix)
+        if name.endswith(_BUFFERS) or name.startswith(scheme.left_out):
             continue
         if name.removeprefix("model.").startswith(_ELSEWHERE):
             left_out += 1
@@ -181,7 +181,7 @@ def _require_layers(scheme: Scheme, config: Config, found: Iterable[str]) -> Non
     names = set(found)
     kinds = {name.split(".", 2)[2] for name in names if name.startswith("blk.")}
     expected = {f"blk.{i}.{kind}" for i in range(layers) for kind in kinds}
-    expected |= {"token_embd.weight", "output_norm.weight"}
+    expected |= set(scheme.needed)
     missing = sorted(expected - names, key=_order)
     if missing or not kinds:
         raise ShapeError(

@@ -44,6 +44,9 @@ class Scheme:
         tied: Whether the output layer is the embedding table where config.json says nothing.
         defaults: Of config.json, for keys that published files leave out.
         checks: Each raises UnsupportedError for what the keys cannot say.
+        prefix: Of all tensors in checkpoints that have a head.
+        needed: Tensors of the file besides those of layers.
+        left_out: Beginnings of names of tensors that the file has no use for.
     """
 
     architecture: str
@@ -57,6 +60,9 @@ class Scheme:
     tied: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
     checks: tuple[Callable[[Config], None], ...] = ()
+    prefix: str = ""
+    needed: tuple[str, ...] = ("token_embd.weight", "output_norm.weight")
+    left_out: tuple[str, ...] = ()
 
 
 def table(readers: Mapping[str, Reader]) -> Keys:

@@ -42,11 +42,16 @@ def special_keys(folder: Path, config: Config, vocab: Vocabulary) -> dict[str, A
         if token is not None:
             keys[key] = token
     keys |= _more_ends(config, generation, vocab, keys)
-    keys |= _additions(folder, vocab, keys)
+    if vocab.model == "bert":  # texts are framed by cls and sep, as every reader assumes
+        keys |= {"bos_token_id": keys["cls_token_id"]} if "cls_token_id" in keys else {}
+    else:
+        keys |= _additions(folder, vocab, keys)
     for role in ("bos", "eos", "sep"):
         wanted = stated.get(f"add_{role}_token")
         if isinstance(wanted, bool):
             keys[f"add_{role}_token"] = wanted
+    if config.raw("type_vocab_size") is not None:
+        keys["token_type_count"] = config.count("type_vocab_size")
     if isinstance(stated.get("add_prefix_space"), bool) and vocab.scores is not None:
         keys["add_space_prefix"] = stated["add_prefix_space"]
     return keys

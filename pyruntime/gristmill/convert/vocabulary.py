@@ -129,12 +129,14 @@ def read_vocabulary(folder: Path, rows: int, pre: str | None = None) -> Vocabula
         ResourceError: There is neither file.
         TokenizerError: The tokenizer is of a kind that no GGUF file can describe.
     """
-    from . import bpe_vocabulary, sentencepiece_vocabulary
+    from . import bpe_vocabulary, sentencepiece_vocabulary, wordpiece_vocabulary
 
     model, fast = folder / "tokenizer.model", folder / "tokenizer.json"
     data = load_optional(fast)
     if model.is_file() and sentencepiece_vocabulary.is_model(model):
         vocab = sentencepiece_vocabulary.from_model(model)
+    elif isinstance(data.get("model"), dict) and data["model"].get("type") == "WordPiece":
+        vocab = wordpiece_vocabulary.from_json(data, str(fast))
     elif data:
         vocab = bpe_vocabulary.from_json(data, str(fast), pre)
     elif model.is_file():

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hf_encoders import ENCODERS
 from hf_tiny import CASES
 from tiny_models import TOLERANCE, TOLERANCE_F16_CACHE
 
@@ -25,7 +26,8 @@ NO_CASE = {"mistral"}  # another name of llama
 
 
 def test_every_architecture_has_a_case() -> None:
-    assert {case.architecture for case in CASES.values()} == set(known()) - NO_CASE
+    cases = [*CASES.values(), *ENCODERS.values()]
+    assert {case.architecture for case in cases} == set(known()) - NO_CASE
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

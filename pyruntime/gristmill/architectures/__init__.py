@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "build_plan", "known", "register"]
 
 # Modules of this folder, the most used first.
-_FAMILIES = ("llama", "qwen", "gemma", "bert", "glm", "granite", "olmo", "phi")
+_FAMILIES = (
+    "llama", "qwen", "gemma", "bert", "gemma_embedding", "glm", "granite", "olmo", "phi",
+)  # fmt: skip
 _REGISTRY: dict[str, type[Decoder]] = {}
 _SHOWN = 40  # problems in one message
 

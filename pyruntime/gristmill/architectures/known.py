@@ -38,8 +38,7 @@ _INSTEAD = {
 # What these are for has no architecture here at all.
 _NOTHING_LIKE_IT = {
     "texts become vectors": (
-        "eurobert gemma-embedding jina-bert-v2 jina-bert-v3 llama-embed modern-bert neo-bert "
-        "nomic-bert nomic-bert-moe"
+        "eurobert jina-bert-v2 jina-bert-v3 llama-embed neo-bert nomic-bert-moe"
     ),
     "an encoder reads the text": "t5 t5encoder",
     "images are read": "clip",

@@ -20,6 +20,7 @@ from .chat import chat
 from .compare import compare
 from .convert import convert
 from .doctor import doctor
+from .embed import embed, rerank
 from .imatrix import imatrix
 from .inspect import inspect
 from .models import list_models, pull, rm
@@ -42,6 +43,8 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(chat)
+app.command()(embed)
+app.command()(rerank)
 app.command()(inspect)
 app.command()(plan)
 app.command()(verify)

@@ -144,6 +144,7 @@ def load_model(
     isa: str | None,
     kv: str,
     cache: bool,
+    pooling: str | None = None,
 ) -> Model:
     """`Model.load` with a progress bar."""
     from gristmill.kv import checked
@@ -156,6 +157,7 @@ def load_model(
             context=context,
             isa=isa,
             kv=checked(kv),
+            pooling=pooling,
             cache=cache,
             progress=progress,
         )

@@ -99,15 +99,16 @@ class Config:
     @property
     def layers(self) -> int:
         """Layers; each takes memory before its tensors are looked for."""
-        return self._at_most(MAX_LAYERS, "num_hidden_layers", self.count("num_hidden_layers"))
+        count = self.count("num_hidden_layers", "n_layer")
+        return self._at_most(MAX_LAYERS, "num_hidden_layers", count)
 
     @property
     def head_dim(self) -> int:
         """Values of a head: stated, or the width over the heads."""
-        heads = self.count("num_attention_heads")
+        heads = self.count("num_attention_heads", "n_head")
         if heads == 0:
             raise self._wrong(("num_attention_heads",), "at least 1", heads)
-        stated = self.count("head_dim", default=self.count("hidden_size") // heads)
+        stated = self.count("head_dim", default=self.count("hidden_size", "n_embd") // heads)
         return self._at_most(MAX_HEAD_DIM, "head_dim", stated)
 
     @property

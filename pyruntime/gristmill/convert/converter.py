@@ -24,11 +24,11 @@ from gristmill.tensor_types import tensor_bytes
 
 from .config import Config
 from .encode import AUTO, TYPES, encode, file_type, output_type
-from .encoders import pooling_keys
 from .families import BY_CLASS
 from .mapping import Output, map_tensors
 from .safetensors import Checkpoint
 from .scheme import Scheme
+from .sentence_transformers import dense_layers, pooling_keys
 from .special_tokens import sampling_keys, special_keys, template_keys
 from .vocabulary import read_vocabulary
 
@@ -125,7 +125,8 @@ def _contents(
     kind = file_type(type, iter(checkpoint.values()))
     mapped = map_tensors(scheme, config, checkpoint)
     rows = next(o.shape[0] for o in mapped.outputs if o.name == "token_embd.weight")
-    keys = pooling_keys(folder)
+    dense, keys = dense_layers(folder)
+    keys = {**keys, **pooling_keys(folder)}
     for read in scheme.keys:
         keys |= read(config)
     vocab = read_vocabulary(folder, rows, pre)
@@ -143,7 +144,7 @@ def _contents(
         **{f"tokenizer.ggml.{k}": v for k, v in (vocab.keys() | special).items()},
         **template_keys(folder),
     }
-    generated = {k: v for make in scheme.generated for k, v in make(config).items()}
+    generated = dense | {k: v for make in scheme.generated for k, v in make(config).items()}
     notes = list(vocab.notes)
     if mapped.left_out:
         notes.append(f"{mapped.left_out} tensors of image or audio parts were left out")

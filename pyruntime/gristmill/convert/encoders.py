@@ -1,19 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""The encoders that can be converted, and how texts become vectors in any model.
-
-sentence-transformers says in modules.json and a folder beside it how it pools; a classifier over a
-whole text makes a model a ranker.
-"""
+"""The encoders that can be converted. A classifier over a whole text makes a model a ranker."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from gristmill.architectures.pooling import POOLINGS
 
 from .config import Config
-from .files import load_json_list, load_optional
 from .scheme import Keys, Scheme, count, merged, real, require, table
 
 _LAYER = "encoder.layer.{i}."
@@ -33,16 +27,41 @@ BERT = {
     _LAYER + "output.dense": _BLOCK + "ffn_down",
     _LAYER + "output.LayerNorm": _BLOCK + "layer_output_norm",
 }
+_NOMIC = "encoder.layers.{i}."
+NOMIC = {
+    "embeddings.word_embeddings": "token_embd",
+    "embeddings.token_type_embeddings": "token_types",
+    "emb_ln": "token_embd_norm",
+    _NOMIC + "attn.Wqkv": _BLOCK + "attn_qkv",
+    _NOMIC + "attn.out_proj": _BLOCK + "attn_output",
+    _NOMIC + "norm1": _BLOCK + "attn_output_norm",
+    _NOMIC + "mlp.fc11": _BLOCK + "ffn_up",
+    _NOMIC + "mlp.fc12": _BLOCK + "ffn_gate",
+    _NOMIC + "mlp.fc2": _BLOCK + "ffn_down",
+    _NOMIC + "norm2": _BLOCK + "layer_output_norm",
+}
+_MODERN = "layers.{i}."
+MODERN = {
+    "embeddings.tok_embeddings": "token_embd",
+    "embeddings.norm": "token_embd_norm",
+    "final_norm": "output_norm",
+    _MODERN + "attn_norm": _BLOCK + "attn_norm",
+    _MODERN + "attn.Wqkv": _BLOCK + "attn_qkv",
+    _MODERN + "attn.Wo": _BLOCK + "attn_output",
+    _MODERN + "mlp_norm": _BLOCK + "ffn_norm",
+    _MODERN + "mlp.Wi": _BLOCK + "ffn_up",
+    _MODERN + "mlp.Wo": _BLOCK + "ffn_down",
+}
 RANKER = {"pooler.dense": "cls", "classifier": "cls.output"}
 
 ENCODER = table(
     {
-        "context_length": count("max_position_embeddings"),
-        "embedding_length": count("hidden_size"),
+        "context_length": count("max_position_embeddings", "n_positions"),
+        "embedding_length": count("hidden_size", "n_embd"),
         "block_count": lambda config: config.layers,
-        "feed_forward_length": count("intermediate_size"),
-        "attention.head_count": count("num_attention_heads"),
-        "attention.layer_norm_epsilon": real("layer_norm_eps"),
+        "feed_forward_length": count("intermediate_size", "n_inner"),
+        "attention.head_count": count("num_attention_heads", "n_head"),
+        "attention.layer_norm_epsilon": real("layer_norm_eps", "layer_norm_epsilon", "norm_eps"),
         "attention.causal": lambda _: False,
     }
 )
@@ -62,6 +81,45 @@ def rank(config: Config) -> dict[str, Any]:
     return keys
 
 
+def nomic_rope(config: Config) -> dict[str, Any]:
+    """The base, under its older name, too."""
+    base = config.rope().get("rope_theta", config.raw("rotary_emb_base") or 1000.0)
+    return {"rope.freq_base": config.number("rope_theta", base)}
+
+
+def modern_layers(config: Config) -> dict[str, Any]:
+    """Windows, and the bases of both kinds of layers."""
+    every = config.count("global_attn_every_n_layers", default=3)
+    bases = {
+        "rope.freq_base": ("full_attention", "global_rope_theta", 160000.0),
+        "rope.freq_base_swa": ("sliding_attention", "local_rope_theta", 10000.0),
+    }
+    keys: dict[str, Any] = {
+        key: config.number(old, config.rope(kind).get("rope_theta") or config.raw(old) or usual)
+        for key, (kind, old, usual) in bases.items()
+    }
+    return keys | {
+        "attention.sliding_window": config.count("local_attention", default=128),
+        "attention.sliding_window_pattern": every,
+    }
+
+
+def _first_of_each(config: Config) -> bool:
+    every = config.count("global_attn_every_n_layers", default=3)
+    stated = config.layer_types()
+    usual = [i % every == 0 for i in range(config.layers)] if every else []
+    return not stated or usual == [kind == "full_attention" for kind in stated]
+
+
+FIRST_OF_EACH = require(
+    "The first layer of each group must see all positions: no key says another pattern.",
+    _first_of_each,
+)
+NO_MIXTURE = require(
+    "The feed-forward layers must be dense.", lambda config: not config.raw("num_experts")
+)
+
+
 def bert(classes: tuple[str, ...], names: dict[str, str], keys: tuple[Keys, ...]) -> Scheme:
     """A scheme of BERT's shape."""
     heads = ("cls.", "pooler.") if keys == (ENCODER,) else ("cls.",)
@@ -75,29 +133,14 @@ def bert(classes: tuple[str, ...], names: dict[str, str], keys: tuple[Keys, ...]
 ENCODERS = (
     bert(("BertModel", "BertForMaskedLM"), BERT, (ENCODER,)),
     bert(("BertForSequenceClassification",), merged(BERT, RANKER), (ENCODER, rank)),
-)
-
-# -- pooling --------------------------------------------------------------------------------------
-
-_MODES = {
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_lasttoken": "last",
-}
-
-
-def pooling_keys(folder: Path) -> dict[str, Any]:
-    """pooling_type as sentence-transformers has it; nothing for a folder that is not its.
-
-    Args:
-        folder: Of the model, with modules.json.
-    """
-    for module in load_json_list(folder / "modules.json"):
-        kind, path = str(module.get("type")), str(module.get("path"))
-        if not kind.endswith(".Pooling") or ".." in path or path.startswith("/"):
-            continue
-        modes = load_optional(folder / path / "config.json")
-        found = [name for mode, name in _MODES.items() if modes.get(mode) is True]
-        if len(found) == 1:
-            return {"pooling_type": POOLINGS.index(found[0])}
-    return {}
+    Scheme(
+        "nomic-bert", ("NomicBertModel",), NOMIC, (ENCODER, nomic_rope), needed=_NEEDED,
+        activation="silu", checks=(NO_MIXTURE,),
+    ),
+    Scheme(
+        "modern-bert", ("ModernBertModel", "ModernBertForMaskedLM"), MODERN,
+        (ENCODER, modern_layers), activation="gelu", prefix="model.",
+        needed=(*_NEEDED, "output_norm.weight"), absent=("blk.0.attn_norm.weight",),
+        left_out=("head.", "decoder."), checks=(FIRST_OF_EACH,),
+    ),
+)  # fmt: skip

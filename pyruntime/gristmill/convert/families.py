@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 
 from .config import Config
-from .encoders import ENCODERS
+from .encoders import ENCODERS, rank
 from .rope import half_rope, llama3_factors, long_factors, long_keys, rope, rope_keys, rope_real
 from .scheme import (
     Keys,
@@ -233,6 +233,11 @@ ONE_WINDOW = require(
     lambda config: not config.flag("use_sliding_window", False),
 )
 
+BOTH_WAYS = require(
+    "Tokens must see each other both ways (use_bidirectional_attention).",
+    lambda config: config.flag("use_bidirectional_attention", False),
+)
+
 PAIRS = frozenset(("attn_q", "attn_k"))
 LLAMA_KEYS: tuple[Keys, ...] = (DENSE, rope, WINDOW)
 
@@ -264,7 +269,14 @@ SCHEMES = (
         DECODER, (*LLAMA_KEYS, TEMPERATURE), (llama3_factors,), PAIRS,
     ),
     Scheme("qwen2", ("Qwen2ForCausalLM",), DECODER, (DENSE, rope, layer_windows)),
-    Scheme("qwen3", ("Qwen3ForCausalLM",), merged(DECODER, QK_NORM), (DENSE, rope, layer_windows)),
+    Scheme(
+        "qwen3", ("Qwen3ForCausalLM", "Qwen3Model"),
+        merged(DECODER, QK_NORM), (DENSE, rope, layer_windows),
+    ),
+    Scheme(
+        "qwen3", ("Qwen3ForSequenceClassification",),
+        merged(DECODER, QK_NORM, {"score": "cls.output"}), (DENSE, rope, layer_windows, rank),
+    ),
     Scheme(
         "qwen3moe", ("Qwen3MoeForCausalLM",),
         merged(DECODER, NO_GATED, QK_NORM, EXPERTS), (DENSE, rope, layer_windows, FINE_MIXTURE),
@@ -278,6 +290,11 @@ SCHEMES = (
         "gemma3", ("Gemma3ForCausalLM", "Gemma3ForConditionalGeneration"),
         merged(SANDWICH, QK_NORM), (DENSE, two_bases, sliding(6), SOFT_CAPS, query_scale),
         defaults=GEMMA3,
+    ),
+    Gemma(
+        "gemma-embedding", ("Gemma3TextModel",),
+        merged(SANDWICH, QK_NORM), (DENSE, two_bases, sliding(6), query_scale), defaults=GEMMA3,
+        checks=(BOTH_WAYS,),
     ),
     Scheme(
         "phi3", ("Phi3ForCausalLM",),

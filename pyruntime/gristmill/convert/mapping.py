@@ -120,7 +120,8 @@ def _targets(scheme: Scheme, name: str) -> tuple[tuple[str, ...], int]:
     numbers = _NUMBER.findall(name)
     letters = iter(("{i}", "{e}"))
     stem = _NUMBER.sub(lambda match: f".{next(letters, match[1])}", name.removesuffix(suffix))
-    found = scheme.tensors.get(stem)
+    # A checkpoint of the model without its head has names without this beginning.
+    found = scheme.tensors.get(stem) or scheme.tensors.get(f"model.{stem}")
     if found is None or any(len(number) > 5 for number in numbers):
         return (), -1
     layer = str(int(numbers[0])) if numbers else ""
@@ -181,7 +182,7 @@ def _require_layers(scheme: Scheme, config: Config, found: Iterable[str]) -> Non
     names = set(found)
     kinds = {name.split(".", 2)[2] for name in names if name.startswith("blk.")}
     expected = {f"blk.{i}.{kind}" for i in range(layers) for kind in kinds}
-    expected |= set(scheme.needed)
+    expected = (expected | set(scheme.needed)) - set(scheme.absent)
     missing = sorted(expected - names, key=_order)
     if missing or not kinds:
         raise ShapeError(

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from checkpoints import Array, write_json, write_safetensors
+from checkpoints import LLAMA, Array, llama_tensors, write_json, write_model, write_safetensors
 
 from gristmill import ContextError, Model, TokenizerError, UnsupportedError
 from gristmill.convert import convert
@@ -228,3 +229,29 @@ def test_what_wordpiece_cannot_say(bert: Path, tmp_path: Path) -> None:
     write_json(path, data)
     with pytest.raises(TokenizerError, match="as BERT does. Got '@@'"):
         convert(bert, tmp_path / "out.gguf")
+
+
+def test_a_reranker_that_answers_yes_or_no(tmp_path: Path) -> None:
+    """Its scores are what the output layer of the generator says of the two words."""
+    config = LLAMA | {"architectures": ["Qwen3ForCausalLM"], "head_dim": 16}
+    tensors = llama_tensors(config)
+    for i in range(config["num_hidden_layers"]):
+        for part in ("q_norm", "k_norm"):
+            tensors[f"model.layers.{i}.self_attn.{part}.weight"] = np.ones(16, np.float32)
+    folder = write_model(tmp_path / "Tiny-Reranker", config, tensors)
+    data = json.loads((folder / "tokenizer.json").read_text())
+    for token, text in ((512, "yes"), (513, "no")):
+        data["model"]["vocab"][text] = token
+    write_json(folder / "tokenizer.json", data)
+    path = convert(folder, tmp_path / "out.gguf", "f32").path
+    model = Model.load(path, threads=1)
+    assert (model.pooling, model.embedding_width) == ("rank", 2)
+    scores = model.rerank("the cat?", ["A cat sat.", "{query} {document}", "Nothing."])
+    plain = Model.load(path, threads=1, pooling="")
+    template = str(model.metadata["tokenizer.chat_template.rerank"])
+    before, between, after = re.split(r"\{query\}|\{document\}", template)
+    for score, document in zip(scores, ["A cat sat.", "{query} {document}"], strict=False):
+        session = plain.session()
+        session.append(plain.tokenizer.encode(f"{before}the cat?{between}{document}{after}"))
+        yes, no = session.logits()[-1, [512, 513]]
+        assert score == pytest.approx(1 / (1 + np.exp(no - yes)), abs=1e-5)

@@ -17,6 +17,7 @@ import transformers
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
+from hf_encoders import ENCODERS, measure_encoder  # noqa: E402
 from hf_tiny import CASES  # noqa: E402
 from parity import measure  # noqa: E402
 
@@ -36,6 +37,17 @@ bits, and the greedy continuations agree.
 
 | architecture | case | oracle | deviation | error | F16 cache | KL Q8_0 |
 |---|---|---|---|---|---|---|
+"""
+ENCODERS_HEAD = """
+## Embeddings and scores
+
+The same for models without logits, over texts of 64, 1 and 37 tokens. *Error* is the largest
+difference of a hidden state, or of a reranker's score; *distance* the largest cosine distance of a
+pooled vector with F32 weights, and *cosine Q8_0* the smallest cosine with Q8_0 weights, over mean,
+first and last token.
+
+| architecture | case | oracle | deviation | error | F16 cache | distance | cosine Q8_0 |
+|---|---|---|---|---|---|---|---|
 """
 TAIL = """
 `general.architecture` may also be `mistral`, another name of `llama`. Experts (MoE) are refused for
@@ -59,10 +71,20 @@ def main() -> None:
             f"| {p.architecture} | {name} | {p.oracle} | {p.deviation:.2f} | {p.error:.1e} "
             f"| {p.error_f16:.1e} | {p.kl_q8_0:.1e} |\n"
         )
+    encoders = []
+    for name in sorted(ENCODERS, key=lambda name: (ENCODERS[name].architecture, name)):
+        with tempfile.TemporaryDirectory() as folder:
+            e = measure_encoder(name, Path(folder))
+        vectors = "- | -" if ENCODERS[name].labels else f"{e.distance:.1e} | {e.cosine_q8_0:.6f}"
+        encoders.append(
+            f"| {e.architecture} | {name} | {e.oracle} | {e.deviation:.2f} | {e.error:.1e} "
+            f"| {e.error_f16:.1e} | {vectors} |\n"
+        )
     head = HEAD.format(date=dt.date.today(), version=transformers.__version__)
     names = ", ".join(f"`{name}`" for name in sorted({*NEAREST, *ALONE}))
     others = textwrap.fill(names, 100, break_on_hyphens=False)
-    TARGET.write_text(head + "".join(rows) + TAIL.format(others=others), encoding="utf-8")
+    tables = head + "".join(rows) + ENCODERS_HEAD + "".join(encoders)
+    TARGET.write_text(tables + TAIL.format(others=others), encoding="utf-8")
 
 
 if __name__ == "__main__":

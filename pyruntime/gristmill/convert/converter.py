@@ -22,6 +22,7 @@ from gristmill.errors import ResourceError, ShapeError, UnsupportedError
 from gristmill.gguf_writer import Writer
 from gristmill.tensor_types import tensor_bytes
 
+from . import reranker
 from .config import Config
 from .encode import AUTO, TYPES, encode, file_type, output_type
 from .families import BY_CLASS
@@ -132,10 +133,12 @@ def _contents(
     vocab = read_vocabulary(folder, rows, pre)
     special = special_keys(folder, config, vocab)
     prefix = f"{scheme.architecture}."
+    title = name or folder.resolve().name or scheme.architecture
+    yes_no = reranker.classifier(scheme.architecture, title, mapped.outputs, vocab)
     metadata = {
         "general.architecture": scheme.architecture,
         "general.type": "model",
-        "general.name": name or folder.resolve().name or scheme.architecture,
+        "general.name": title,
         "general.file_type": TYPES[kind][0],
         "general.quantization_version": _QUANTIZATION_VERSION,
         **sampling_keys(folder),
@@ -143,12 +146,13 @@ def _contents(
         **{prefix + key: value for key, value in keys.items()},
         **{f"tokenizer.ggml.{k}": v for k, v in (vocab.keys() | special).items()},
         **template_keys(folder),
+        **(reranker.keys(scheme.architecture) if yes_no else {}),
     }
     generated = dense | {k: v for make in scheme.generated for k, v in make(config).items()}
     notes = list(vocab.notes)
     if mapped.left_out:
         notes.append(f"{mapped.left_out} tensors of image or audio parts were left out")
-    return _Contents(metadata, generated, mapped.outputs, kind, tuple(notes))
+    return _Contents(metadata, generated, (*mapped.outputs, *yes_no), kind, tuple(notes))
 
 
 def choose(config: Config) -> Scheme:

@@ -10,7 +10,6 @@ template are built, and what this process then has resident is the base.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -110,7 +109,7 @@ def estimate(
     plan = blueprint.memory
     assert plan is not None
 
-    parts = {**plan.bytes(blueprint.context, max_batch, kv=kv), "process": base}
+    parts = {**plan.bytes(blueprint.context, blueprint.max_batch, kv=kv), "process": base}
     available, why = host_memory.available_bytes()
     return MemoryEstimate(
         path=file.paths[0],
@@ -118,27 +117,29 @@ def estimate(
         context_why=blueprint.context_why,
         trained_context=blueprint.trained_context,
         kv=kv,
-        max_batch=min(max_batch, blueprint.context),
+        max_batch=min(blueprint.max_batch, blueprint.context),
         threads=count,
         isa=level,
         parts=parts,
         total=sum(parts.values()),
         available=available,
         available_why=why,
-        largest_context=_largest(
-            lambda size: sum(plan.bytes(size, max_batch, kv=kv).values()), available
-        ),
+        largest_context=_largest(blueprint, available, max_batch, kv),
     )
 
 
-def _largest(cost: Callable[[int], int], available: int | None) -> int | None:
+def _largest(blueprint: Blueprint, available: int | None, max_batch: int, kv: str) -> int | None:
     """The largest context, in whole pages, whose cost is at most `available`."""
-    if available is None:
+    plan = blueprint.memory
+    if available is None or plan is None:
         return None
-    low, high = 0, _MAX_CONTEXT // _PAGE_POSITIONS
+    pooled = blueprint.require().pooling != ""  # a text is a batch, and no longer than trained for
+    most = blueprint.trained_context if pooled else _MAX_CONTEXT
+    low, high = 0, most // _PAGE_POSITIONS
     while low < high:
         middle = (low + high + 1) // 2
-        if cost(middle * _PAGE_POSITIONS) <= available:
+        size = middle * _PAGE_POSITIONS
+        if sum(plan.bytes(size, size if pooled else max_batch, kv=kv).values()) <= available:
             low = middle
         else:
             high = middle - 1

@@ -122,7 +122,8 @@ def _compared(plan: Plan, tensors: Mapping[str, Tensor]) -> Plan:
         )
     read = {weight.name for weight in plan.weights}
     unused = tuple(name for name in tensors if name not in read)
-    biases = [name for name in unused if name.endswith(".bias")]
+    # A head that is not asked for is left alone, with its bias.
+    biases = [n for n in unused if n.endswith(".bias") and f"{n[:-5]}.weight" in read]
     if biases:
         raise UnsupportedError(
             f"[tensors] This architecture is run without biases. Got {len(biases)} of them, "

@@ -30,7 +30,7 @@ _SHAPE = {
     "vocab_size": VOCAB,
     "hidden_size": 64,
     "intermediate_size": 96,
-    "num_hidden_layers": 3,
+    "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "max_position_embeddings": 128,
     "pad_token_id": 0,
@@ -63,7 +63,9 @@ ENCODERS = {
     "bert": EncoderCase("bert", "BertModel"),
     "bert-rank": EncoderCase("bert", "BertForSequenceClassification", labels=1),
     "nomic-bert": EncoderCase("nomic-bert", "NomicBertModel"),
-    "modern-bert": EncoderCase("modern-bert", "ModernBertModel", {"local_attention": WINDOW}),
+    "modern-bert": EncoderCase(
+        "modern-bert", "ModernBertModel", {"local_attention": WINDOW, "num_hidden_layers": 3}
+    ),
     "gemma-embedding": EncoderCase(
         "gemma-embedding", "Gemma3TextModel",
         {"use_bidirectional_attention": True, "num_key_value_heads": 2, "head_dim": 24,
@@ -108,25 +110,25 @@ def tiny_encoder(name: str, folder: Path) -> Any:
     cls(case.config()).save_pretrained(folder)
     shapes = stored_shapes(folder)
     config = (folder / "config.json").read_text(encoding="utf-8")
-    save_checkpoint(folder, config, _random_weights(shapes))
+    save_checkpoint(folder, config, random_weights(shapes))
     return cls.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
 
 
-def _random_weights(shapes: dict[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]]:
-    """Scores spread by 2, halves add as much as there is; norms and biases are random too."""
+def random_weights(shapes: dict[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]]:
+    """Scores spread by 1, halves add as much as there is; norms and biases are random too."""
     random = np.random.default_rng(6)
     weights = {}
+    gemma = any("pre_feedforward" in name for name in shapes)
     for name, shape in shapes.items():
         values = random.standard_normal(shape)
         stem = name.removesuffix(".weight").lower()
         if len(shape) == 2:
-            scores = stem.endswith(("query", "key", "wqkv", "q_proj", "k_proj"))
-            table = "embedding" in stem
-            values *= 0.5 if table else (1.4 if scores else 1.0) * shape[1] ** -0.5
+            head = 3.0 if stem.endswith(("classifier", "score")) else 1.0
+            values *= 1.0 if "embed" in stem else head * shape[1] ** -0.5
         elif name.endswith("bias"):
             values *= 0.3
         else:
-            values = 1 + values / 8
+            values = values / 8 + (0 if gemma else 1)  # Gemma adds 1 to them
         weights[name] = values.astype(np.float32)
     return weights
 
@@ -162,9 +164,19 @@ def cosine(a: Rows, b: Rows) -> float:
     return float(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
 
 
-def _load(path: Path, pooling: str | None) -> Any:
-    """The part of a model that runs tokens."""
-    return gristmill.Model.load(path, pooling=pooling, threads=1)._embedder
+def types_of(model: gristmill.Model, tokens: list[int]) -> list[int]:
+    """Types of the tokens, if the model knows two: the second from token 20 of the longest text."""
+    typed = [0] * 20 + [1] * (LENGTHS[0] - 20)
+    return typed[-len(tokens) :] if model._embedder._plan.types > 1 else []
+
+
+def rows_of(model: gristmill.Model, tokens: list[int]) -> Rows:
+    """What ours gives for a text."""
+    return model._embedder.rows(tokens, types_of(model, tokens) or None)
+
+
+def _load(path: Path, pooling: str | None) -> gristmill.Model:
+    return gristmill.Model.load(path, pooling=pooling, threads=1)
 
 
 def measure_encoder(name: str, folder: Path) -> EncoderParity:
@@ -172,11 +184,10 @@ def measure_encoder(name: str, folder: Path) -> EncoderParity:
     case, model = ENCODERS[name], tiny_encoder(name, folder)
     exact, blocks = (convert_folder(folder, kind) for kind in ("f32", "q8_0"))
     plain = _load(exact, None if case.labels else "none")
-    typed = [0] * 20 + [1] * 44 if plain._plan.types > 1 else []
-    texts = [(tokens, typed[-len(tokens) :]) for tokens in TEXTS]
+    texts = [(tokens, types_of(plain, tokens)) for tokens in TEXTS]
     theirs = [hf_rows(model, *text) for text in texts]
     rounded = [hf_rows(model, *text, f16_cache=True) for text in texts]
-    ours = [plain.rows(tokens, types or None) for tokens, types in texts]
+    ours = [rows_of(plain, tokens) for tokens in TEXTS]
 
     def error(rows: list[Rows]) -> float:
         return max(float(np.abs(a - b).max()) for a, b in zip(ours, rows, strict=True))
@@ -184,10 +195,10 @@ def measure_encoder(name: str, folder: Path) -> EncoderParity:
     distance, nearest = 0.0, 1.0
     for how in () if case.labels else POOLED:
         f32, q8 = (_load(path, how) for path in (exact, blocks))
-        for (tokens, types), rows in zip(texts, theirs, strict=True):
+        for tokens, rows in zip(TEXTS, theirs, strict=True):
             expected = pooled(rows, how)
-            distance = max(distance, 1 - cosine(f32.rows(tokens, types or None), expected))
-            nearest = min(nearest, cosine(q8.rows(tokens, types or None), expected))
+            distance = max(distance, 1 - cosine(rows_of(f32, tokens), expected))
+            nearest = min(nearest, cosine(rows_of(q8, tokens), expected))
     return EncoderParity(
         architecture=case.architecture,
         oracle=case.model,

@@ -90,10 +90,8 @@ class Model:
             isa: Kernel level such as "avx2"; None: the best one here, or GRISTMILL_ISA.
             max_batch: Most tokens in one forward pass.
             kv: How sessions keep keys and values: "f16", "q8_0" or "q4_0"; see `gristmill.kv`.
-            pooling: To embed texts with a model whose file does not say how: "mean", "cls" or
-                "last"; None: as the file says, text generation if it says nothing.
-            cache: Map packed weights from the panel cache, and write them there in the background
-                if they had to be packed; see `gristmill cache --help`.
+            pooling: How texts become vectors: "mean", "cls", "last"; None: as the file says.
+            cache: Map packed weights from the panel cache, or fill it; `gristmill cache --help`.
             progress: Called with bytes done and bytes in all, from the loading thread.
 
         Raises:

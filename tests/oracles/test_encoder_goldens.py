@@ -36,7 +36,7 @@ def test_recorded_rows(name: str, data_dir: Path, tmp_path: Path) -> None:
     rows = rows_of(model, TEXTS[0])
     ours = rows if ENCODERS[name].labels else rows[positions]
     assert np.abs(ours - expected).max() <= TOLERANCE_F16_CACHE
-    assert expected.std() > 0.2, "the goldens are not flat"
+    assert np.abs(expected).max() > 0.3, "the goldens are not flat"
 
 
 @pytest.mark.parametrize("name", sorted(ENCODERS))

@@ -134,7 +134,7 @@ def _contents(
     special = special_keys(folder, config, vocab)
     prefix = f"{scheme.architecture}."
     title = name or folder.resolve().name or scheme.architecture
-    yes_no = reranker.classifier(scheme.architecture, title, mapped.outputs, vocab)
+    yes_no = reranker.classifier(title, mapped.outputs, vocab) if scheme.says_yes else ()
     metadata = {
         "general.architecture": scheme.architecture,
         "general.type": "model",

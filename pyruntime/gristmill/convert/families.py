@@ -271,7 +271,7 @@ SCHEMES = (
     Scheme("qwen2", ("Qwen2ForCausalLM",), DECODER, (DENSE, rope, layer_windows)),
     Scheme(
         "qwen3", ("Qwen3ForCausalLM", "Qwen3Model"),
-        merged(DECODER, QK_NORM), (DENSE, rope, layer_windows),
+        merged(DECODER, QK_NORM), (DENSE, rope, layer_windows), says_yes=True,
     ),
     Scheme(
         "qwen3", ("Qwen3ForSequenceClassification",),

@@ -25,20 +25,20 @@ TEMPLATE = (
 )
 
 
-def classifier(
-    architecture: str, name: str, outputs: Sequence[Output], vocab: Vocabulary
-) -> tuple[Output, ...]:
+def classifier(name: str, outputs: Sequence[Output], vocab: Vocabulary) -> tuple[Output, ...]:
     """The two rows of the output layer, which may be the embedding table; none for other models.
 
     Args:
-        architecture: Of the file.
         name: Of the model.
         outputs: Tensors of the file.
         vocab: Its vocabulary.
     """
     found = {o.name: o for o in outputs}
-    named = architecture == "qwen3" and "rerank" in name.lower()
-    if not named or "cls.output.weight" in found or not set(LABELS) <= set(vocab.tokens):
+    if (
+        "rerank" not in name.lower()
+        or "cls.output.weight" in found
+        or not set(LABELS) <= set(vocab.tokens)
+    ):
         return ()
     layer = found.get("output.weight", found["token_embd.weight"])
     (whole,) = layer.spans

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
@@ -256,3 +257,63 @@ def test_a_reranker_that_answers_yes_or_no(tmp_path: Path) -> None:
         session.append(plain.tokenizer.encode(f"{before}the cat?{between}{document}{after}"))
         yes, no = session.logits()[-1, [512, 513]]
         assert score == pytest.approx(1 / (1 + np.exp(no - yes)), abs=1e-5)
+
+
+def _unigram(folder: Path, model: Path) -> Any:
+    """A tokenizer as XLM-RoBERTa's: tokens of its own, then the pieces of a SentencePiece model."""
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    from gristmill.convert.sentencepiece_vocabulary import from_model
+
+    source = from_model(model)
+    assert source.scores is not None
+    known = [(t, s) for t, s in zip(source.tokens, source.scores, strict=True) if t[:1] != "<"]
+    first = [(text, 0.0) for text in ("<s>", "<pad>", "</s>", "<unk>")]
+    library = Tokenizer(models.Unigram([*first, *known, ("<mask>", 0.0)], unk_id=3))
+    library.normalizer = normalizers.Sequence(
+        [
+            normalizers.Precompiled(source.extra["precompiled_charsmap"].tobytes()),
+            normalizers.Replace(Regex(" {2,}"), " "),
+        ]
+    )
+    library.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    library.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    library.add_special_tokens(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    library.save(str(folder / "tokenizer.json"))
+    names = {"bos": "<s>", "eos": "</s>", "sep": "</s>", "cls": "<s>", "unk": "<unk>"}
+    config = {f"{role}_token": text for role, text in names.items()}
+    write_json(folder / "tokenizer_config.json", config)
+    return library
+
+
+def test_xlm_roberta(bert: Path, tmp_path: Path, data_dir: Path) -> None:
+    """Positions begin behind that of padding; the tokenizer is unigram."""
+    import sentencepiece
+
+    trained = io.BytesIO()
+    text = (data_dir / "make_tokenizer.py").read_text(encoding="utf-8").splitlines()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(text), model_writer=trained, vocab_size=200, minloglevel=2
+    )
+    (tmp_path / "unigram.model").write_bytes(trained.getvalue())
+    library = _unigram(bert, tmp_path / "unigram.model")
+    config = BERT | {"architectures": ["XLMRobertaModel"], "pad_token_id": 1}
+    weights = _weights(config, library.get_vocab_size())
+    write_json(bert / "config.json", config)
+    write_safetensors(
+        bert / "model.safetensors", {f"roberta.{name}": array for name, array in weights.items()}
+    )
+    done = convert(bert, tmp_path / "out.gguf", "f32")
+    assert done.notes == ()
+    model = Model.load(done.path, threads=1)
+    assert model.context == BERT["max_position_embeddings"] - 2
+    assert np.array_equal(
+        File(done.path).data("position_embd.weight"),
+        weights["embeddings.position_embeddings.weight"][2:],
+    )
+    assert model.tokenizer.source.startswith("SentencePiece unigram")
+    for text in ("the rabbit took  a watch", "\uff21lice \ufb01", "\u4e16 unknown", "a<mask>b", ""):
+        assert model.tokenizer.encode(text) == library.encode(text).ids, text
+    assert model.embed(["the rabbit", "Alice"]).shape == (2, 64)

@@ -18,7 +18,7 @@ from gristmill.convert.scheme import Scheme
 
 IDS = [scheme.classes[0] for scheme in SCHEMES]
 ARCHITECTURES = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
-CLASSIFIERS = ("pooler.dense", "classifier", "score")
+CLASSIFIERS = ("pooler.dense", "classifier", "classifier.dense", "classifier.out_proj", "score")
 # A configuration with everything that any scheme reads.
 FULL: dict[str, Any] = {
     "hidden_size": 64,

@@ -38,6 +38,7 @@ _SHAPE = {
     "eos_token_id": None,
     "attn_implementation": "eager",
 }
+_ROBERTA = {"pad_token_id": 1, "type_vocab_size": 1}
 _QWEN3 = {"num_key_value_heads": 2, "head_dim": 24}
 
 
@@ -62,6 +63,10 @@ class EncoderCase:
 ENCODERS = {
     "bert": EncoderCase("bert", "BertModel"),
     "bert-rank": EncoderCase("bert", "BertForSequenceClassification", labels=1),
+    "xlm-roberta": EncoderCase("bert", "XLMRobertaModel", _ROBERTA),
+    "xlm-roberta-rank": EncoderCase(
+        "bert", "XLMRobertaForSequenceClassification", _ROBERTA, labels=1
+    ),
     "nomic-bert": EncoderCase("nomic-bert", "NomicBertModel"),
     "modern-bert": EncoderCase(
         "modern-bert", "ModernBertModel", {"local_attention": WINDOW, "num_hidden_layers": 3}
@@ -123,7 +128,7 @@ def random_weights(shapes: dict[str, tuple[int, ...]]) -> dict[str, NDArray[np.f
         values = random.standard_normal(shape)
         stem = name.removesuffix(".weight").lower()
         if len(shape) == 2:
-            head = 3.0 if stem.endswith(("classifier", "score")) else 1.0
+            head = 3.0 if "classifier" in stem or stem == "score" else 1.0
             values *= 1.0 if "embed" in stem else head * shape[1] ** -0.5
         elif name.endswith("bias"):
             values *= 0.3

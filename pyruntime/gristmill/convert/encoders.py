@@ -53,6 +53,7 @@ MODERN = {
     _MODERN + "mlp.Wo": _BLOCK + "ffn_down",
 }
 RANKER = {"pooler.dense": "cls", "classifier": "cls.output"}
+ROBERTA_RANKER = {"classifier.dense": "cls", "classifier.out_proj": "cls.output"}
 
 ENCODER = table(
     {
@@ -79,6 +80,28 @@ def rank(config: Config) -> dict[str, Any]:
     if isinstance(labels, dict) and labels:
         keys["classifier.output_labels"] = [str(label) for label in labels.values()]
     return keys
+
+
+def _unused_positions(config: Config) -> int:
+    """RoBERTa counts positions from the one behind that of padding."""
+    return config.count("pad_token_id", default=1) + 1
+
+
+def roberta_positions(config: Config) -> dict[str, int]:
+    """Those that texts can have."""
+    most = config.count("max_position_embeddings")
+    return {"context_length": max(most - _unused_positions(config), 0)}
+
+
+def roberta(classes: tuple[str, ...], names: dict[str, str], keys: tuple[Keys, ...]) -> Scheme:
+    """BERT with positions that begin later."""
+    return Scheme(
+        "bert", classes, names, (ENCODER, roberta_positions, *keys), activation="gelu",
+        prefix="roberta.", needed=_NEEDED, checks=(ABSOLUTE,),
+        left_out=("lm_head.", "pooler.", "embeddings.position_ids"),
+        defaults={"layer_norm_eps": 1e-5, "hidden_act": "gelu"},
+        skipped=lambda config: {"position_embd.weight": _unused_positions(config)},
+    )  # fmt: skip
 
 
 def nomic_rope(config: Config) -> dict[str, Any]:
@@ -133,6 +156,13 @@ def bert(classes: tuple[str, ...], names: dict[str, str], keys: tuple[Keys, ...]
 ENCODERS = (
     bert(("BertModel", "BertForMaskedLM"), BERT, (ENCODER,)),
     bert(("BertForSequenceClassification",), merged(BERT, RANKER), (ENCODER, rank)),
+    roberta(
+        ("XLMRobertaModel", "XLMRobertaForMaskedLM", "RobertaModel", "RobertaForMaskedLM"), BERT, ()
+    ),
+    roberta(
+        ("XLMRobertaForSequenceClassification", "RobertaForSequenceClassification"),
+        merged(BERT, ROBERTA_RANKER), (rank,),
+    ),
     Scheme(
         "nomic-bert", ("NomicBertModel",), NOMIC, (ENCODER, nomic_rope), needed=_NEEDED,
         activation="silu", checks=(NO_MIXTURE,),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gristmill.errors import FormatError, ShapeError, UnsupportedError
 
@@ -106,7 +106,22 @@ def map_tensors(scheme: Scheme, config: Config, entries: Mapping[str, Entry]) ->
         _output(scheme, config, name, parts, shapes[name])
         for name, parts in sorted(sources.items(), key=lambda item: _order(item[0]))
     ]
+    skipped = scheme.skipped(config)
+    outputs = [_without_first(output, skipped.get(output.name, 0)) for output in outputs]
     return Mapped(tuple(outputs), left_out)
+
+
+def _without_first(output: Output, rows: int) -> Output:
+    """A matrix without its first rows."""
+    if rows == 0:
+        return output
+    (span,) = output.spans
+    if span.rows <= rows:
+        raise ShapeError(
+            f"[tensor {output.name!r}] More than {rows} rows are needed. Got {span.rows}."
+        )
+    rest = replace(span, first=span.first + rows, rows=span.rows - rows)
+    return replace(output, shape=(rest.rows, *output.shape[1:]), spans=(rest,))
 
 
 def _plain(key: str) -> str:

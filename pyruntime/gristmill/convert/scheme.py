@@ -46,6 +46,7 @@ class Scheme:
         checks: Each raises UnsupportedError for what the keys cannot say.
         prefix: Of all tensors in checkpoints that have a head.
         needed: Tensors of the file besides those of layers.
+        skipped: First rows of tensors that the file has no use for, by name in the file.
         says_yes: Whether models of this kind that rank say yes or no (reranker.py).
         absent: Tensors that one layer lacks although others have them.
         left_out: Beginnings of names of tensors that the file has no use for.
@@ -64,6 +65,7 @@ class Scheme:
     checks: tuple[Callable[[Config], None], ...] = ()
     prefix: str = ""
     needed: tuple[str, ...] = ("token_embd.weight", "output_norm.weight")
+    skipped: Callable[[Config], Mapping[str, int]] = lambda _: {}
     says_yes: bool = False
     absent: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()

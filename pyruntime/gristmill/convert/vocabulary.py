@@ -129,16 +129,23 @@ def read_vocabulary(folder: Path, rows: int, pre: str | None = None) -> Vocabula
         ResourceError: There is neither file.
         TokenizerError: The tokenizer is of a kind that no GGUF file can describe.
     """
-    from . import bpe_vocabulary, sentencepiece_vocabulary, wordpiece_vocabulary
+    from . import bpe_vocabulary as bpe
+    from . import sentencepiece_vocabulary as pieces
+    from . import unigram_vocabulary as unigram
+    from . import wordpiece_vocabulary as wordpiece
 
     model, fast = folder / "tokenizer.model", folder / "tokenizer.json"
     data = load_optional(fast)
-    if model.is_file() and sentencepiece_vocabulary.is_model(model):
-        vocab = sentencepiece_vocabulary.from_model(model)
-    elif isinstance(data.get("model"), dict) and data["model"].get("type") == "WordPiece":
-        vocab = wordpiece_vocabulary.from_json(data, str(fast))
+    stated = data.get("model")
+    kind = stated.get("type") if isinstance(stated, dict) else None
+    if model.is_file() and pieces.is_model(model):
+        vocab = pieces.from_model(model)
+    elif kind == "WordPiece":
+        vocab = wordpiece.from_json(data, str(fast))
+    elif kind == "Unigram":
+        vocab = unigram.from_json(data, str(fast))
     elif data:
-        vocab = bpe_vocabulary.from_json(data, str(fast), pre)
+        vocab = bpe.from_json(data, str(fast), pre)
     elif model.is_file():
         raise TokenizerError(f"[{model}] The file is no SentencePiece model.")
     else:

@@ -173,7 +173,7 @@ class Graph:
     def layer_norm(self, x: Value, name: str, *, eps: float | None = None) -> Value:
         """(x - mean) / sqrt(variance + eps) * weight, plus a bias if the file has one."""
         out = self._value(x.width, x.rows)
-        weight, bias = self._weight(name, (x.width,)), self._bias(name, x.width)
+        weight, bias = self._weight(name, (x.width,)), self._optional(f"{name}.bias", x.width)
         eps = self.eps if eps is None else eps
         self.nodes.append(LayerNormNode((x,), (out,), weight, bias, eps))
         return out

@@ -95,19 +95,10 @@ def quantize(
         ShapeError: Importance weights do not fit.
         ResourceError: The source cannot be read, the disk is full, the file cannot be written.
     """
-    name = file_type.upper()
-    if name not in FILE_TYPES:
-        raise UnsupportedError(
-            f"[quantize] The type must be one of {', '.join(FILE_TYPES)}. Got {file_type!r:.40}."
-        )
+    name = _known(file_type)
     file = File(source)
     plan = _types(file, name, pure, types or {})
-    unwritable = sorted({kind for kind in plan.values() if not _writable(kind)})
-    if unwritable:
-        raise UnsupportedError(
-            f"[quantize] {', '.join(unwritable)} can be read but not written yet. "
-            "Hint: choose a type of more bits."
-        )
+    _require_writable(plan)
     path = Path(out)
     if path.exists() and any(os.path.samefile(path, part) for part in file.paths):
         raise FormatError(f"[quantize] {path} is the file that is read. Name another.")
@@ -126,6 +117,25 @@ def quantize(
     nbytes = sum(report.nbytes for report in job.reports)
     values = sum(math.prod(tensor.shape) for tensor in file.tensors.values())
     return Quantized(path, name, nbytes, 8 * nbytes / values, tuple(job.reports), job.notes())
+
+
+def _known(file_type: str) -> str:
+    """The name of a file type as the recipe has it."""
+    name = file_type.upper()
+    if name not in FILE_TYPES:
+        raise UnsupportedError(
+            f"[quantize] The type must be one of {', '.join(FILE_TYPES)}. Got {file_type!r:.40}."
+        )
+    return name
+
+
+def _require_writable(plan: Mapping[str, str]) -> None:
+    unwritable = sorted({kind for kind in plan.values() if not _writable(kind)})
+    if unwritable:
+        raise UnsupportedError(
+            f"[quantize] {', '.join(unwritable)} can be read but not written yet. "
+            "Hint: choose a type of more bits."
+        )
 
 
 class _Job:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from . import _core
 from .errors import GristmillError, ResourceError
-from .report import human_bytes
+from .report import human_bytes, parse_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,26 +83,13 @@ def limit_bytes(place: Path) -> int:
     """
     text = os.environ.get("GRISTMILL_CACHE_SIZE")
     if text:
-        return _parse_size(text)
+        return parse_bytes(text, "cache", "GRISTMILL_CACHE_SIZE")
     return min(DEFAULT_LIMIT, shutil.disk_usage(existing(place)).total // _DISK_SHARE)
 
 
 def existing(place: Path) -> Path:
     """The folder, or of its parents the nearest that exists."""
     return next((path for path in (place, *place.parents) if path.exists()), place)
-
-
-def _parse_size(text: str) -> int:
-    units = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-    number = text.strip().upper().removesuffix("B").removesuffix("I")
-    try:
-        factor = units.get(number[-1:], 1)
-        value = float(number[:-1] if factor > 1 else number) * factor
-        if 0 <= value < 2**63:
-            return int(value)
-    except ValueError:
-        pass
-    raise ResourceError(f"[cache] GRISTMILL_CACHE_SIZE is a size such as 5G. Got {text!r}.")
 
 
 def choose(wanted: bool, file_bytes: int) -> tuple[Path | None, str]:

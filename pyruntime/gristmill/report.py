@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from .errors import ResourceError
+
 if TYPE_CHECKING:
     from . import gguf
 
@@ -109,6 +111,24 @@ def count_formats(file: gguf.File) -> tuple[FormatCount, ...]:
         sizes[info.type] = sizes.get(info.type, 0) + info.nbytes
     ordered = sorted(sizes, key=lambda name: -sizes[name])
     return tuple(FormatCount(name, tensors[name], sizes[name]) for name in ordered)
+
+
+def parse_bytes(text: str, where: str, what: str) -> int:
+    """'4.2GiB' -> bytes; units are powers of 1024; `where` and `what` name it in the error.
+
+    Raises:
+        ResourceError: It is no size.
+    """
+    units = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+    number = text.strip().upper().removesuffix("B").removesuffix("I")
+    try:
+        factor = units.get(number[-1:], 1)
+        value = float(number[:-1] if factor > 1 else number) * factor
+        if 0 <= value < 2**63:
+            return int(value)
+    except ValueError:
+        pass
+    raise ResourceError(f"[{where}] {what} is a size such as 5G. Got {text!r}.")
 
 
 def human_bytes(size: float) -> str:

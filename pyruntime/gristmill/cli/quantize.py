@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +15,8 @@ from .output import LoadingBar, note
 from .perplexity import read_text
 
 if TYPE_CHECKING:
+    from gristmill.evaluate import Windows
+    from gristmill.model import Model
     from gristmill.quantize import Quantized
 
 
@@ -43,6 +47,13 @@ def quantize(
     window: Annotated[
         int, typer.Option("-c", "--ctx", metavar="N", min=4, help="Tokens of a window.")
     ] = 512,
+    target_size: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Types per matrix so that the tensors fit: 4.2GiB."),
+    ] = None,
+    target_bpw: Annotated[
+        float | None, typer.Option(metavar="BITS", help="The same, in bits per weight.")
+    ] = None,
     pure: Annotated[
         bool, typer.Option("--pure", help="One format for all matrices, no exceptions.")
     ] = False,
@@ -61,7 +72,12 @@ def quantize(
 
     path = hub.resolve(source)
     types = dict(split_type(text) for text in tensor_type or [])
-    how = knowledge(path, method, imatrix, calibration, window, chunks, threads)
+    sample = Calibration(path, calibration, window, chunks, threads)
+    method = method or ("imatrix" if imatrix or calibration else "rtn")
+    target = target_size if target_bpw is None else target_bpw
+    if target is not None:
+        types = budget_types(sample, target, imatrix) | types
+    how = knowledge(method, imatrix, sample)
     with LoadingBar("quantizing") as progress:
         done = quantize_model(
             path, out, kind, pure=pure, types=types, threads=threads, progress=progress, **how
@@ -86,32 +102,62 @@ def split_type(text: str) -> tuple[str, str]:
     return name, wanted
 
 
-def knowledge(  # noqa: PLR0917
-    path: Path, method: str | None, imatrix: str | None, calibration: Path | None, window: int,
-    chunks: int | None, threads: int | None,
-) -> dict[str, Any]:  # fmt: skip
-    """What the method knows of the inputs of matrices, as arguments of `quantize`."""
-    method = method or ("imatrix" if imatrix or calibration else "rtn")
+@dataclass(frozen=True)
+class Calibration:
+    """A text, and how the model is measured with it."""
+
+    path: Path
+    text: Path | None
+    window: int
+    chunks: int | None
+    threads: int | None
+
+    def run(self) -> tuple[Model, Windows]:
+        """The model and the windows of the text."""
+        if self.text is None:
+            raise typer.BadParameter("This needs a text: --calibration FILE.")
+        from gristmill.evaluate import Windows
+        from gristmill.model import Model
+
+        model = Model.load(self.path, threads=self.threads, cache=False)
+        return model, Windows.of(model, read_text(self.text), self.window, self.chunks)
+
+
+def knowledge(method: str, imatrix: str | None, calibration: Calibration) -> dict[str, Any]:
+    """What a method knows of the inputs of matrices, as arguments of `quantize`."""
     if method not in ("rtn", "imatrix", "gptq"):
         raise typer.BadParameter(f"--method is rtn, imatrix or gptq. Got {method!r}.")
     if method == "rtn":
         return {}
-    if imatrix is not None and method == "imatrix":
+    if method == "imatrix" and imatrix is not None:
         from gristmill.quantize.imatrix import read_imatrix
 
         return {"importance": read_imatrix(imatrix).weights()}
-    if calibration is None:
-        raise typer.BadParameter(f"--method {method} needs --calibration FILE.")
-    from gristmill.evaluate import Windows
-    from gristmill.model import Model
     from gristmill.quantize.calibrate import Moments, collect_imatrix, matrices
 
-    model = Model.load(path, threads=threads, cache=False)
-    windows = Windows.of(model, read_text(calibration), window, chunks)
+    model, windows = calibration.run()
     if method == "gptq":
         return {"moments": Moments(model, windows, matrices(model))}
     with LoadingBar("measuring", counts=True) as progress:
         return {"importance": collect_imatrix(model, windows, progress=progress).weights()}
+
+
+def budget_types(
+    calibration: Calibration, target: float | str, imatrix: str | None
+) -> dict[str, str]:
+    """Types of matrices under a size, a number of bits per weight or a text like "4.2GiB"."""
+    from gristmill.quantize.budget import fit_budget
+    from gristmill.quantize.encoder import Encoder
+    from gristmill.report import parse_bytes
+
+    how = knowledge("imatrix", imatrix, calibration)
+    _, windows = calibration.run()
+    encoder = Encoder(calibration.threads or os.cpu_count() or 1, **how)
+    with LoadingBar("pricing", counts=True) as progress:
+        if isinstance(target, float):
+            return fit_budget(calibration.path, windows, encoder, bits=target, progress=progress)
+        size = parse_bytes(target, "quantize", "--target-size")
+        return fit_budget(calibration.path, windows, encoder, nbytes=size, progress=progress)
 
 
 def print_card(done: Quantized) -> None:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,7 @@ def quantize(
     """
     name = _known(file_type)
     file = File(source)
-    plan = _types(file, name, pure, types or {})
+    plan = types_of(file, name, pure, types or {})
     _require_writable(plan)
     path = Path(out)
     if path.exists() and any(os.path.samefile(path, part) for part in file.paths):
@@ -187,8 +188,14 @@ class _Job:
         return (f"{text}: start from F16 or BF16 for less",)
 
 
-def _types(file: File, name: str, pure: bool, given: Mapping[str, str]) -> dict[str, str]:
-    """The new type of every tensor: vectors and what routes or positions stay as they are."""
+def types_of(
+    file: File, name: str, pure: bool = False, given: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
+    """The new type of every tensor: vectors and what routes or positions stay as they are.
+
+    Raises:
+        ShapeError, UnsupportedError: `given` names a tensor or a type that does not exist.
+    """
     keys = file.metadata
     architecture = file.architecture
     layers = int(keys.get(f"{architecture}.block_count", 0))
@@ -206,7 +213,7 @@ def _types(file: File, name: str, pure: bool, given: Mapping[str, str]) -> dict[
             if kind not in TENSOR_TYPES:
                 raise UnsupportedError(f"[quantize] There is no tensor type {kind!r:.40}.")
             out[tensor.name] = fitting(kind, tensor.shape[-1])
-        elif not _is_matrix(tensor):
+        elif not is_matrix(tensor):
             out[tensor.name] = tensor.type
         elif pure:
             out[tensor.name] = fitting(base, tensor.shape[-1])
@@ -221,7 +228,8 @@ def _types(file: File, name: str, pure: bool, given: Mapping[str, str]) -> dict[
 _KEPT = ("_norm.weight", "ffn_gate_inp.weight", "rope_freqs.weight", "position_embd.weight")
 
 
-def _is_matrix(tensor: TensorInfo) -> bool:
+def is_matrix(tensor: TensorInfo) -> bool:
+    """Whether a tensor is one that is quantized: norms, routers and positions are not."""
     return (
         len(tensor.shape) > 1
         and tensor.name.endswith(".weight")

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ _READ = 1 << 20
 # What a conversion reads; everything else in a repository stays there.
 _CHECKPOINT = (".safetensors", ".json", ".jinja")
 _TOKENIZER = "tokenizer.model"
+_MODULE = re.compile(r"\d+_(Pooling|Dense)/[^/]+")  # folders of sentence-transformers
 
 
 def pull(name: HubName, progress: Progress | None = None) -> tuple[Path, bool]:
@@ -66,15 +68,16 @@ def pull_checkpoint(name: HubName, progress: Progress | None = None) -> Path:
     """
     with _explained(name):
         info = _info(name)
-        files = [
-            file
-            for file in _sizes(info)
-            if file == _TOKENIZER or (file.endswith(_CHECKPOINT) and "/" not in file)
-        ]
+        files = [file for file in _sizes(info) if file == _TOKENIZER or _is_checkpoint(file)]
         if not any(file.endswith(".safetensors") for file in files):
             raise ResourceError(f"[{name}] The repository has no safetensors.")
         _fetch(name, info, files, progress)
         return _snapshot(name, info)
+
+
+def _is_checkpoint(file: str) -> bool:
+    inside = "/" not in file or _MODULE.fullmatch(file) is not None
+    return inside and file.endswith(_CHECKPOINT)
 
 
 def _info(name: HubName) -> ModelInfo:

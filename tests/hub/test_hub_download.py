@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from terminal import environment, one_sentence, run
 
 from gristmill import ResourceError, hub_cache
 from gristmill.convert import convert
+from gristmill.gguf import File
 from gristmill.hub_cache import HubName
 
 Pull = Callable[[str], Path]
@@ -233,9 +235,21 @@ def test_a_full_disk_is_said_before_the_download(
 
 
 def test_convert_from_the_hub(hub: FakeHub, env: Env, tmp_path: Path, model: Path) -> None:
+    """With what sentence-transformers keeps in folders, and without the other folders."""
+    pooling = {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}
+    hub.files |= {
+        "modules.json": json.dumps([pooling]).encode(),
+        "1_Pooling/config.json": b'{"pooling_mode_lasttoken": true}',
+        "onnx/config.json": b"{}",
+    }
     out = tmp_path / "o.gguf"
     done = run("convert", "hf:user/model", str(out), "--type", "q8_0", env=env)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert not any("README" in path for _, path, _ in hub.requests)
-    local = convert(model, tmp_path / "l.gguf", "q8_0", name="model").path
+    assert not any("README" in path or "onnx" in path for _, path, _ in hub.requests)
+    copy = shutil.copytree(model, tmp_path / "copy")
+    for name in ("modules.json", "1_Pooling/config.json"):
+        (copy / name).parent.mkdir(exist_ok=True)
+        (copy / name).write_bytes(hub.files[name])
+    local = convert(copy, tmp_path / "l.gguf", "q8_0", name="model").path
     assert out.read_bytes() == local.read_bytes()
+    assert File(local).metadata["llama.pooling_type"] == 3

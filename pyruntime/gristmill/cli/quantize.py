@@ -150,14 +150,15 @@ def budget_types(
     from gristmill.quantize.encoder import Encoder
     from gristmill.report import parse_bytes
 
+    size = None if isinstance(target, float) else parse_bytes(target, "quantize", "--target-size")
+    bits = target if isinstance(target, float) else None
     how = knowledge("imatrix", imatrix, calibration)
     _, windows = calibration.run()
     encoder = Encoder(calibration.threads or os.cpu_count() or 1, **how)
     with LoadingBar("pricing", counts=True) as progress:
-        if isinstance(target, float):
-            return fit_budget(calibration.path, windows, encoder, bits=target, progress=progress)
-        size = parse_bytes(target, "quantize", "--target-size")
-        return fit_budget(calibration.path, windows, encoder, nbytes=size, progress=progress)
+        return fit_budget(
+            calibration.path, windows, encoder, nbytes=size, bits=bits, progress=progress
+        )
 
 
 def print_card(done: Quantized) -> None:

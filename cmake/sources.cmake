@@ -23,13 +23,18 @@ set(GM_FORMATS csrc/formats/convert.cpp csrc/formats/format.cpp)
 set(GM_KERNELS csrc/kernels/dispatch.cpp)
 set(GM_QUANTIZE csrc/quantize/quantize.cpp)
 set(GM_PANELS csrc/panels/panel.cpp csrc/panels/panel_cache.cpp)
-set(GM_PLAN csrc/plan/plan.cpp csrc/plan/validate.cpp csrc/plan/validate_weights.cpp)
+set(GM_PLAN
+    csrc/plan/plan.cpp
+    csrc/plan/plan_check.cpp
+    csrc/plan/validate.cpp
+    csrc/plan/validate_weights.cpp)
 set(GM_RUNTIME
     csrc/runtime/arena.cpp
     csrc/runtime/cached_panels.cpp
     csrc/runtime/candidates.cpp
     csrc/runtime/compile.cpp
     csrc/runtime/executor.cpp
+    csrc/runtime/experts.cpp
     csrc/runtime/kv_cache.cpp
     csrc/runtime/linear_bench.cpp
     csrc/runtime/logit_edits.cpp

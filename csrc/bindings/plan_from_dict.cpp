@@ -162,7 +162,8 @@ class Record {
 };
 
 Activation read_activation(Record& r) {
-  return static_cast<Activation>(r.choice("activation", {"silu", "gelu_tanh", "gelu", "tanh"}));
+  return static_cast<Activation>(
+      r.choice("activation", {"silu", "gelu_tanh", "gelu", "tanh", "swiglu_oai"}));
 }
 
 // What encoders have beyond decoders.
@@ -177,6 +178,35 @@ Op read_encoder_op(Record& r, const std::string& name) {
   }
   if (name == "output") return OutputOp{r.id("x")};
   fail(r.where(), "There is no operation '" + name + "'.");
+}
+
+Op read_route(Record& r) {
+  RouteOp op{};
+  op.x = r.id("x");
+  op.routes = r.id("routes");
+  op.bias = r.id_or_none("bias");
+  op.used = r.count("used");
+  op.gating = static_cast<Gating>(r.choice("gating", {"softmax", "sigmoid", "chosen_softmax"}));
+  op.normalise = r.flag("normalise");
+  op.scale = r.real("scale");
+  return op;
+}
+
+Op read_experts(Record& r) {
+  return ExpertsOp{r.id("act"),
+                   r.id("routes"),
+                   r.id("out"),
+                   r.ids("weights"),
+                   r.ids_or_none("biases"),
+                   r.count("used"),
+                   read_activation(r),
+                   r.flag("accumulate"),
+                   r.id("pairs"),
+                   r.id("sorted"),
+                   r.id("gates"),
+                   r.id("ups"),
+                   r.id("hidden"),
+                   r.id("rows")};
 }
 
 Op read_op(Record& r) {
@@ -203,13 +233,21 @@ Op read_op(Record& r) {
                        r.flag("neox")};
   }
   if (name == "attention") {
-    return AttentionOp{
-        r.id("q"),       r.id("out"),       r.id("layer"),     r.count("heads"),
-        r.real("scale"), r.count("window"), r.real("softcap"), r.flag("bidirectional")};
+    return AttentionOp{r.id("q"),
+                       r.id("out"),
+                       r.id("layer"),
+                       r.count("heads"),
+                       r.real("scale"),
+                       r.count("window"),
+                       r.real("softcap"),
+                       r.flag("bidirectional"),
+                       r.id_or_none("sinks")};
   }
   if (name == "glu") {
     return GluOp{r.id("gate"), r.id_or_none("up"), r.id("act"), read_activation(r)};
   }
+  if (name == "route") return read_route(r);
+  if (name == "experts") return read_experts(r);
   if (name == "select_rows") {
     return SelectRowsOp{r.id("x"), r.id("out"),
                         static_cast<Pool>(r.choice("pool", {"last", "first", "mean"}))};
@@ -239,12 +277,13 @@ Plan plan_from_dict(const py::dict& dict) {
          r.id("slot")});
   });
   root.each("weights", [&](Record& r) {
-    WeightSpec weight{r.text("name"), {}, 0, 0};
+    WeightSpec weight{r.text("name"), {}};
     for (const py::handle n : to_list(r.get("shape"), r.at("shape"))) {
       weight.shape.push_back(to_count(n, r.at("shape")));
     }
     weight.first_row = r.count("first_row");
     weight.of_rows = r.count("of_rows");
+    weight.experts = r.count("experts");
     plan.weights.push_back(std::move(weight));
   });
   root.each("ropes", [&](Record& r) {

@@ -180,8 +180,15 @@ struct RowState {
     for (size_t c = 0; c < Dp; c += 16)
       f_store(out + c, f_fma(f_load(part + c), f_set1(more), f_mul(f_load(out + c), f_set1(keep))));
   }
-  void finish(float* y, size_t D) const {
-    const F32x16 inverse = f_set1(1.0f / sum);
+  // sink: a score that takes its share of the weights, or null.
+  void finish(float* y, size_t D, const float* sink) const {
+    float keep = 1.0f, total = sum;
+    if (sink != nullptr) {
+      const float score = *sink * kLog2E, top = max > score ? max : score;
+      keep = exp2_scalar(max - top);
+      total = sum * keep + exp2_scalar(score - top);
+    }
+    const F32x16 inverse = f_set1(keep / total);
     for (size_t c = 0; c < D; c += 16) {
       const F32x16 x = f_mul(f_load(out + c), inverse);
       if (D - c < 16) {
@@ -192,6 +199,11 @@ struct RowState {
     }
   }
 };
+
+// The sink of head h, or null.
+inline const float* sink_of(const AttentionArgs& args, size_t h) {
+  return args.sinks == nullptr ? nullptr : args.sinks + h;
+}
 
 // Where chunk `chunk` of row (t, h) lies in args.parts.
 inline float* part_of(const AttentionArgs& args, size_t t, size_t h, size_t chunk) {
@@ -255,7 +267,8 @@ void attention(const AttentionArgs& args, const AttentionCut& cut) noexcept {
       kept[Dp + 1] = sum[r];
     }
   }
-  for (size_t r = 0; cut.whole && r < rows.R; ++r) state[r].finish(rows.out(r), args.D);
+  for (size_t r = 0; cut.whole && r < rows.R; ++r)
+    state[r].finish(rows.out(r), args.D, sink_of(args, rows.head(r)));
 }
 
 void attention_merge(const AttentionArgs& args, size_t row0, size_t row1) noexcept {
@@ -270,7 +283,7 @@ void attention_merge(const AttentionArgs& args, size_t row0, size_t row1) noexce
       const float* part = part_of(args, t, h, chunk);
       state.add(part[Dp], part[Dp + 1], part, Dp);
     }
-    state.finish(args.out + t * args.out_stride + h * args.D, args.D);
+    state.finish(args.out + t * args.out_stride + h * args.D, args.D, sink_of(args, h));
   }
 }
 

@@ -1,21 +1,36 @@
 // SPDX-License-Identifier: MIT
 // activation(gate) * up, or activation(gate) alone, and its activation tiles.
+// x / (1 + e^-1.702x) of x up to 7.
+inline F32x16 f_swish_below_7(F32x16 x) {
+  x = f_min(x, f_set1(7.0f));
+  return f_div(x, f_add(f_set1(1.0f), f_exp(f_mul(x, f_set1(-1.702f)))));
+}
+
 template <Activation kind>
 inline F32x16 activate(F32x16 x) {
   if constexpr (kind == Activation::Silu) return f_silu(x);
   if constexpr (kind == Activation::GeluTanh) return f_gelu_tanh(x);
   if constexpr (kind == Activation::Gelu) return f_gelu(x);
+  if constexpr (kind == Activation::SwigluOai) return f_swish_below_7(x);
   return f_tanh(x);
+}
+
+template <Activation kind>
+inline F32x16 gated(F32x16 gate, F32x16 up) {
+  if constexpr (kind == Activation::SwigluOai) {
+    const F32x16 limit = f_set1(7.0f);
+    up = f_add(f_max(f_min(up, limit), f_sub(f_zero(), limit)), f_set1(1.0f));
+  }
+  return f_mul(activate<kind>(gate), up);
 }
 
 template <Activation kind>
 inline void glu_row(const float* gate, const float* up, size_t K, float* y) {
   size_t k = 0;
-  for (; k + 16 <= K; k += 16)
-    f_store(y + k, f_mul(activate<kind>(f_load(gate + k)), f_load(up + k)));
+  for (; k + 16 <= K; k += 16) f_store(y + k, gated<kind>(f_load(gate + k), f_load(up + k)));
   if (k < K) {
-    const F32x16 g = activate<kind>(f_load_partial(gate + k, K - k));
-    f_store_partial(y + k, K - k, f_mul(g, f_load_partial(up + k, K - k)));
+    const F32x16 rest = f_load_partial(up + k, K - k);
+    f_store_partial(y + k, K - k, gated<kind>(f_load_partial(gate + k, K - k), rest));
   }
 }
 

@@ -19,9 +19,15 @@ inline constexpr size_t kMaxGroup = 128;        // query heads per KV head
 inline constexpr size_t kLogitBlock = 128;      // logits that sampling looks at as one
 
 // What a gate goes through before it is multiplied: x / (1 + e^-x), GELU by its tanh formula, GELU
-// as it is defined (by erf), tanh x.
-enum class Activation : uint8_t { Silu, GeluTanh, Gelu, Tanh };
-inline constexpr size_t kActivationCount = 4;
+// as it is defined (by erf), tanh x. SwigluOai: x / (1 + e^-1.702x) of gates up to 7, times 1 + up,
+// of which -7 to 7 is left.
+enum class Activation : uint8_t { Silu, GeluTanh, Gelu, Tanh, SwigluOai };
+inline constexpr size_t kActivationCount = 5;
+
+// How scores of experts become shares: softmax over all of them, or each alone, or softmax over the
+// chosen ones.
+enum class Gating : uint8_t { Softmax, Sigmoid, ChosenSoftmax };
+inline constexpr size_t kMaxExpertsUsed = 128;  // of a token
 
 // out[t, r] = (accumulate ? out[t, r] : 0) + (sum_k W[r, k] x[t, k] + bias[r]) * scale for the rows
 // of panels [p0, p1).
@@ -122,6 +128,7 @@ struct AttentionArgs {
   // Not 0: every token sees all of so many positions, or with a window those at most window / 2
   // before or after it.
   size_t length = 0;
+  const float* sinks = nullptr;  // [H] f32, or null: a score of each head that weighs nothing
 };
 
 // A piece of attention: the query heads of KV head g for tokens [t0, t1), at most
@@ -141,6 +148,42 @@ static constexpr size_t attention_tile(size_t heads) noexcept {
 // The weighted sum of D channels in whole vectors, the largest score, the sum of the weights.
 static constexpr size_t attention_part_floats(size_t D) noexcept { return (D + 15) / 16 * 16 + 16; }
 
+// Routes of tokens: the ids of the `used` best experts, best first, then their shares; of equals
+// the first is better. What is compared has bias added, what is shared has not. Shares are divided
+// by their sum if they are to be normalised, then multiplied by scale. Ids are below E and distinct
+// whatever the scores are.
+struct RouteArgs {
+  const float* x;  // [T, stride] f32: E scores used
+  size_t stride, E, used;
+  const float* bias;  // [E] f32, or null
+  Gating gating;
+  bool normalise;
+  float scale;
+  float* row;     // [E in whole vectors] f32 scratch, one per thread
+  float* routes;  // [T, routes_stride] f32: 2 used
+  size_t routes_stride;
+};
+
+// Token i of `to` is token tokens[i] of `from`, in tiles of its own.
+struct GatherArgs {
+  const uint32_t* from[kActKindCount];  // tiles of [from_T, K]; null: not wanted
+  uint32_t* to[kActKindCount];          // tiles of [T, K]
+  const uint32_t* tokens;               // [T]
+  size_t from_T, T, K;
+};
+
+// out[t] = (accumulate ? out[t] : 0) + sum_c shares[t, c] rows[places[t, c]], in the order of c.
+struct CombineArgs {
+  const float* rows;  // [.., row_stride] f32: D used
+  size_t row_stride, D, used;
+  const uint32_t* places;  // [T, used]
+  const float* shares;     // [T, shares_stride]
+  size_t shares_stride;
+  float* out;  // [T, out_stride] f32
+  size_t out_stride;
+  bool accumulate;
+};
+
 struct KernelTable {
   const char* name;  // "avx512_vnni"
   size_t max_tile;   // tokens in a full activation tile
@@ -150,6 +193,9 @@ struct KernelTable {
   void (*rms_norm)(const RmsNormArgs&, size_t tile0, size_t tile1) noexcept;
   void (*layer_norm)(const LayerNormArgs&, size_t tile0, size_t tile1) noexcept;
   void (*glu[kActivationCount])(const GluArgs&, size_t tile0, size_t tile1) noexcept;
+  void (*route)(const RouteArgs&, size_t t0, size_t t1) noexcept;
+  void (*gather)(const GatherArgs&) noexcept;
+  void (*combine)(const CombineArgs&, size_t t0, size_t t1) noexcept;
   void (*rope)(const RopeArgs&, size_t t0, size_t t1) noexcept;
   void (*kv_store[kKvTypeCount])(const KvStoreArgs&, size_t t0, size_t t1) noexcept;
   void (*attention[kKvTypeCount])(const AttentionArgs&, const AttentionCut&) noexcept;

@@ -57,6 +57,7 @@ namespace {
 
 #include "kernels/attention_f16.inl.h"
 #include "kernels/attention_int.inl.h"
+#include "kernels/experts.inl.h"
 #include "kernels/glu.inl.h"
 #include "kernels/kv_store.inl.h"
 #include "kernels/layer_norm.inl.h"
@@ -94,8 +95,11 @@ constinit const KernelTable kTable = {
     quantize,
     rms_norm,
     layer_norm,
-    {glu<Activation::Silu>, glu<Activation::GeluTanh>, glu<Activation::Gelu>,
-     glu<Activation::Tanh>},
+    {glu<Activation::Silu>, glu<Activation::GeluTanh>, glu<Activation::Gelu>, glu<Activation::Tanh>,
+     glu<Activation::SwigluOai>},
+    route,
+    gather,
+    combine,
     rope,
     {kv_store<KvType::F16>, kv_store<KvType::Q8_0>, kv_store<KvType::Q4_0>},
     {attention<F16Core>, attention<IntCore<KvType::Q8_0>>, attention<IntCore<KvType::Q4_0>>},

@@ -25,45 +25,50 @@ void mark(std::vector<WeightUse>& uses, WeightId id, Mark&& set) {
 
 std::string_view op_name(const Op& op) noexcept {
   static constexpr std::array<std::string_view, std::variant_size_v<Op>> kNames = {
-      "embed",      "add_rows",  "rms_norm", "layer_norm",  "quantize", "linear",
-      "rope_store", "attention", "glu",      "select_rows", "logits",   "output"};
+      "embed",     "add_rows", "rms_norm", "layer_norm", "quantize",    "linear", "rope_store",
+      "attention", "glu",      "route",    "experts",    "select_rows", "logits", "output"};
   return kNames[op.index()];
 }
 
 OpUse uses_of(const Op& op) {
-  return std::visit(Overloaded{
-                        [](const EmbedOp& o) { return OpUse{{}, {}, {o.out}}; },
-                        [](const AddRowsOp& o) { return OpUse{{}, {o.out}, {}}; },
-                        [](const LayerNormOp& o) {
-                          OpUse use{{o.x}, {}, {}};
-                          for (const BufferId id : {o.act, o.out})
-                            if (id != kNone) use.defines.push_back(id);
-                          return use;
-                        },
-                        [](const RmsNormOp& o) {
-                          OpUse use{{o.x}, {}, {}};
-                          if (o.act != kNone) use.defines.push_back(o.act);
-                          if (o.out != kNone)
-                            (o.accumulate ? use.changes : use.defines).push_back(o.out);
-                          return use;
-                        },
-                        [](const QuantizeOp& o) { return OpUse{{o.x}, {}, {o.act}}; },
-                        [](const LinearOp& o) {
-                          return o.accumulate ? OpUse{{o.act}, o.outs, {}}
-                                              : OpUse{{o.act}, {}, o.outs};
-                        },
-                        [](const RopeStoreOp& o) { return OpUse{{o.v}, {o.q, o.k}, {}}; },
-                        [](const AttentionOp& o) { return OpUse{{o.q}, {}, {o.out}}; },
-                        [](const GluOp& o) {
-                          OpUse use{{o.gate}, {}, {o.act}};
-                          if (o.up != kNone) use.reads.push_back(o.up);
-                          return use;
-                        },
-                        [](const OutputOp& o) { return OpUse{{o.x}, {}, {}}; },
-                        [](const SelectRowsOp& o) { return OpUse{{o.x}, {}, {o.out}}; },
-                        [](const LogitsOp& o) { return OpUse{{o.act}, {}, {}}; },
-                    },
-                    op);
+  return std::visit(
+      Overloaded{
+          [](const EmbedOp& o) { return OpUse{{}, {}, {o.out}}; },
+          [](const AddRowsOp& o) { return OpUse{{}, {o.out}, {}}; },
+          [](const LayerNormOp& o) {
+            OpUse use{{o.x}, {}, {}};
+            for (const BufferId id : {o.act, o.out})
+              if (id != kNone) use.defines.push_back(id);
+            return use;
+          },
+          [](const RmsNormOp& o) {
+            OpUse use{{o.x}, {}, {}};
+            if (o.act != kNone) use.defines.push_back(o.act);
+            if (o.out != kNone) (o.accumulate ? use.changes : use.defines).push_back(o.out);
+            return use;
+          },
+          [](const QuantizeOp& o) { return OpUse{{o.x}, {}, {o.act}}; },
+          [](const LinearOp& o) {
+            return o.accumulate ? OpUse{{o.act}, o.outs, {}} : OpUse{{o.act}, {}, o.outs};
+          },
+          [](const RopeStoreOp& o) { return OpUse{{o.v}, {o.q, o.k}, {}}; },
+          [](const AttentionOp& o) { return OpUse{{o.q}, {}, {o.out}}; },
+          [](const GluOp& o) {
+            OpUse use{{o.gate}, {}, {o.act}};
+            if (o.up != kNone) use.reads.push_back(o.up);
+            return use;
+          },
+          [](const RouteOp& o) { return OpUse{{o.x}, {}, {o.routes}}; },
+          [](const ExpertsOp& o) {
+            OpUse use{{o.act, o.routes}, {}, {o.pairs, o.sorted, o.gates, o.ups, o.hidden, o.rows}};
+            (o.accumulate ? use.changes : use.defines).push_back(o.out);
+            return use;
+          },
+          [](const OutputOp& o) { return OpUse{{o.x}, {}, {}}; },
+          [](const SelectRowsOp& o) { return OpUse{{o.x}, {}, {o.out}}; },
+          [](const LogitsOp& o) { return OpUse{{o.act}, {}, {}}; },
+      },
+      op);
 }
 
 std::vector<WeightUse> weight_uses(const Plan& plan) {
@@ -79,12 +84,20 @@ std::vector<WeightUse> weight_uses(const Plan& plan) {
       mark(uses, norm->weight, vector);
       mark(uses, norm->bias, vector);
     }
+    if (const auto* attention = std::get_if<AttentionOp>(&op)) mark(uses, attention->sinks, vector);
     if (const auto* logits = std::get_if<LogitsOp>(&op)) mark(uses, logits->weight, panels);
     if (const auto* linear = std::get_if<LinearOp>(&op)) {
       for (const WeightId id : linear->weights) mark(uses, id, panels);
       for (const auto* ids : {&linear->biases, &linear->factors})
         for (const WeightId id : *ids) mark(uses, id, vector);
     }
+  }
+  for (const Op& op : plan.ops) {
+    if (const auto* route = std::get_if<RouteOp>(&op)) mark(uses, route->bias, vector);
+    const auto* experts = std::get_if<ExpertsOp>(&op);
+    if (experts == nullptr) continue;
+    for (const WeightId id : experts->weights) mark(uses, id, panels);
+    for (const WeightId id : experts->biases) mark(uses, id, vector);
   }
   for (const RopeSpec& rope : plan.ropes) {
     mark(uses, rope.factors, vector);

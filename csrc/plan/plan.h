@@ -39,6 +39,8 @@ struct WeightSpec {
   // A slice of a fused matrix: rows from first_row on of a tensor of of_rows; 0: the whole tensor.
   uint64_t first_row = 0;
   uint64_t of_rows = 0;
+  // Matrices of so many experts one below the other: the tensor is [experts, rows / experts, K].
+  uint64_t experts = 1;
 };
 
 // cos and sin of position * scale * scales[i] * freq_base^(-2i / n_rot) / factors[i], times
@@ -140,6 +142,7 @@ struct AttentionOp {
   uint64_t window;       // 0: all positions
   double softcap = 0.0;  // of the scores; 0: none
   bool bidirectional = false;
+  WeightId sinks = kNone;  // [heads] or none: a score of each head that weighs nothing
 };
 
 // act = activation(gate) * up, or activation(gate).
@@ -148,6 +151,38 @@ struct GluOp {
   BufferId up;  // or kNone
   BufferId act;
   Activation activation = Activation::Silu;
+};
+
+// Scores -> ids of the best `used` experts, then their shares; see RouteArgs.
+struct RouteOp {
+  BufferId x;       // [E] F32
+  BufferId routes;  // [2 used] F32; nothing changes it
+  WeightId bias;    // [E] or kNone
+  uint64_t used;
+  Gating gating;
+  bool normalise;
+  double scale;
+};
+
+// out = (accumulate ? out : 0) + the sum over the chosen experts of share * (down h + its bias), h
+// = activation(gate x + its bias) * (up x + its bias). The work buffers hold the pairs (token,
+// expert) of a batch, sorted by expert; a row of theirs is used rows of a pair, at least as long as
+// named.
+struct ExpertsOp {
+  BufferId act;                   // [D]
+  BufferId routes;                // [2 used]
+  BufferId out;                   // [D] F32
+  std::vector<WeightId> weights;  // gate [E F, D], up [E F, D], down [E D, F]
+  std::vector<WeightId> biases;   // [E, F], [E, F], [E, D], or kNone; or none at all
+  uint64_t used;
+  Activation activation;
+  bool accumulate;
+  BufferId pairs;   // [2 used + 2 E + 2] F32: how the pairs are sorted, as integers
+  BufferId sorted;  // [used D] Act
+  BufferId gates;   // [used F] F32
+  BufferId ups;     // [used F] F32
+  BufferId hidden;  // [used F] Act
+  BufferId rows;    // [used D] F32: what the expert of each pair makes
 };
 
 // The rows whose logits are wanted: the last ones, or one for the whole batch.
@@ -172,8 +207,9 @@ struct OutputOp {
   BufferId x;  // Logits rows
 };
 
-using Op = std::variant<EmbedOp, AddRowsOp, RmsNormOp, LayerNormOp, QuantizeOp, LinearOp,
-                        RopeStoreOp, AttentionOp, GluOp, SelectRowsOp, LogitsOp, OutputOp>;
+using Op =
+    std::variant<EmbedOp, AddRowsOp, RmsNormOp, LayerNormOp, QuantizeOp, LinearOp, RopeStoreOp,
+                 AttentionOp, GluOp, RouteOp, ExpertsOp, SelectRowsOp, LogitsOp, OutputOp>;
 
 // "rms_norm": as the plan's dict and messages call it.
 std::string_view op_name(const Op& op) noexcept;
@@ -199,7 +235,7 @@ OpUse uses_of(const Op& op);
 struct WeightUse {
   bool rows = false;    // rows by token id
   bool panels = false;  // a linear product
-  bool vector = false;  // f32 values: norms, biases, factors
+  bool vector = false;  // f32 values: norms, biases, factors; all rows
 };
 std::vector<WeightUse> weight_uses(const Plan& plan);
 

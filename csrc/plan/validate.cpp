@@ -2,24 +2,25 @@
 // One walk over the operations: each checks its own operands, and the walk checks what holds for
 // all of them (defined before read, defined once). Lifetimes then tell whether slots are shared
 // rightly. Widths are bounded first, so the products below cannot overflow.
-#include "plan/validate.h"
-
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "base/error.h"
 #include "formats/format.h"
 #include "kernels/kernel_table.h"
+#include "plan/plan_check.h"
+#include "plan/validate.h"
 
 namespace gm {
 namespace {
 
 std::string text(uint64_t value) { return std::to_string(value); }
 
-class StructureCheck {
+class StructureCheck : private PlanCheck {
  public:
   explicit StructureCheck(const Plan& plan)
-      : plan_(plan),
+      : PlanCheck(plan),
         first_(plan.buffers.size(), kNone),
         last_(plan.buffers.size(), kNone),
         stored_(plan.layers.size(), false) {}
@@ -41,82 +42,6 @@ class StructureCheck {
   }
 
  private:
-  std::string where() const {
-    if (index_ >= plan_.ops.size()) return "[plan] ";
-    return "[plan, op " + text(index_) + " " + std::string(op_name(plan_.ops[index_])) + "] ";
-  }
-  void format(bool ok, const std::string& rule) const {
-    if (!ok) throw FormatError(where() + rule);
-  }
-  void shape(bool ok, const std::string& rule) const {
-    if (!ok) throw ShapeError(where() + rule);
-  }
-
-  void check_tables() {
-    index_ = plan_.ops.size();  // messages name the plan
-    const auto bounded = [&](uint64_t value, uint64_t limit, const std::string& what) {
-      format(value >= 1 && value <= limit,
-             what + " is 1 to " + text(limit) + ". Got " + text(value) + ".");
-    };
-    bounded(plan_.ops.size(), kMaxPlanItems, "The number of operations");
-    bounded(plan_.buffers.size(), kMaxPlanItems, "The number of buffers");
-    bounded(plan_.weights.size(), kMaxPlanItems, "The number of weights");
-    bounded(plan_.vocab_size, kMaxWidth, "The vocabulary size");
-    format(plan_.layers.size() <= kMaxPlanItems, "Too many layers.");
-    format(plan_.ropes.size() <= kMaxRopes, "A plan has at most " + text(kMaxRopes) +
-                                                " rope tables. Got " + text(plan_.ropes.size()) +
-                                                ".");
-    for (const KvSpec& kv : plan_.layers) {
-      bounded(kv.heads, kMaxHeads, "The number of KV heads");
-      bounded(kv.head_dim, kMaxHeadDim, "The head size");
-    }
-    for (const BufferSpec& b : plan_.buffers) {
-      bounded(b.width, kMaxWidth, "The width of a buffer");
-      format(b.slot < plan_.buffers.size(),
-             "A slot is below the number of buffers. Got " + text(b.slot) + ".");
-    }
-    for (const WeightSpec& w : plan_.weights) {
-      format(w.shape.size() == 1 || w.shape.size() == 2,
-             "A weight has one or two dimensions. Got " + text(w.shape.size()) + " for '" + w.name +
-                 "'.");
-      for (const uint64_t n : w.shape) bounded(n, kMaxWidth, "A dimension of '" + w.name + "'");
-      if (w.of_rows == 0 && w.first_row == 0) continue;
-      bounded(w.of_rows, kMaxWidth, "The number of rows of '" + w.name + "'");
-      format(
-          w.shape.size() == 2 && w.shape[0] <= w.of_rows && w.first_row <= w.of_rows - w.shape[0],
-          "A slice lies within its matrix. Got " + text(w.first_row) + " + " + text(w.shape[0]) +
-              " of " + text(w.of_rows) + " rows of '" + w.name + "'.");
-    }
-    for (const RopeSpec& rope : plan_.ropes) check_rope(rope);
-    index_ = 0;
-  }
-
-  void check_rope(const RopeSpec& rope) const {
-    format(rope.n_rot >= 2 && rope.n_rot % 2 == 0 && rope.n_rot <= kMaxHeadDim,
-           "Rotary embeddings rotate pairs. Got " + text(rope.n_rot) +
-               " rotated values, expected an even number.");
-    format(std::isfinite(rope.freq_base) && rope.freq_base > 1 && rope.freq_base <= 1e15,
-           "The rope frequency base is above 1 and at most 1e15. Got " +
-               std::to_string(rope.freq_base) + ".");
-    positive(rope.scale, 1024, "The rope scale");
-    const auto per_pair = [&](uint64_t count) {
-      shape(count == rope.n_rot / 2, "Rope factors are one per pair. Got " + text(count) +
-                                         ", expected " + text(rope.n_rot / 2) + ".");
-    };
-    for (const WeightId id : {rope.factors, rope.long_factors})
-      if (id != kNone) per_pair(weight(id, 1).shape[0]);
-    if (!rope.scales.empty()) per_pair(rope.scales.size());
-    for (const double scale : rope.scales) positive(scale, 1024, "A rope scale of a pair");
-    positive(rope.magnitude, 1024, "The magnitude of a rope");
-    if (rope.query_slope == 0) return;
-    positive(rope.query_slope, 1024, "The slope of query scales");
-    format(rope.query_length >= 1, "The length of query scales is at least 1. Got 0.");
-  }
-  void positive(double value, double limit, const std::string& what) const {
-    format(std::isfinite(value) && value > 0 && value <= limit,
-           what + " is above 0 and at most " + text(static_cast<uint64_t>(limit)) + ". Got " +
-               std::to_string(value) + ".");
-  }
   void softcap(double value) const {
     if (value != 0) positive(value, 1e6, "A soft cap");
   }
@@ -142,6 +67,7 @@ class StructureCheck {
     for (size_t i = 0; i < use.changes.size(); ++i) {
       const BufferId id = use.changes[i];
       const auto before = use.changes.begin() + static_cast<ptrdiff_t>(i);
+      format(routed_.count(id) == 0, "Routes " + text(id) + " are not changed.");
       const auto& reads = use.reads;
       shape(std::find(use.changes.begin(), before, id) == before &&
                 std::find(reads.begin(), reads.end(), id) == reads.end(),
@@ -172,13 +98,6 @@ class StructureCheck {
     return buffer(id, BufferKind::Act, rows).width;
   }
   BufferRows rows_of(BufferId id) const { return plan_.buffers[id].rows; }
-  const WeightSpec& weight(WeightId id, size_t dimensions) const {
-    format(id < plan_.weights.size(), "Weight " + text(id) + " does not exist.");
-    const WeightSpec& w = plan_.weights[id];
-    shape(w.shape.size() == dimensions, "'" + w.name + "' has " + text(w.shape.size()) +
-                                            " dimensions, expected " + text(dimensions) + ".");
-    return w;
-  }
   void same(uint64_t got, uint64_t expected, const std::string& what) const {
     shape(got == expected,
           what + " does not fit. Got " + text(got) + ", expected " + text(expected) + ".");
@@ -284,6 +203,7 @@ class StructureCheck {
     same(f32(o.out, BufferRows::Batch), o.heads * kv.head_dim, "The width of the output");
     positive(o.scale, 1e6, "The attention scale");
     softcap(o.softcap);
+    if (o.sinks != kNone) same(weight(o.sinks, 1).shape[0], o.heads, "The number of sinks");
     format(stored_[o.layer], "Layer " + text(o.layer) + " is read before it is stored.");
     if (o.bidirectional) stored_[o.layer] = false;  // done with: nothing after the batch reads it
   }
@@ -292,6 +212,52 @@ class StructureCheck {
     const uint64_t width = f32(o.gate, rows_of(o.gate));
     if (o.up != kNone) same(f32(o.up, rows_of(o.gate)), width, "The width of up");
     same(act(o.act, rows_of(o.gate)), width, "The width of the activations");
+  }
+
+  void check(const RouteOp& o) {
+    const uint64_t experts = f32(o.x, BufferRows::Batch);
+    const uint64_t most = std::min<uint64_t>(experts, kMaxExpertsUsed);
+    format(o.used >= 1 && o.used <= most && experts <= kMaxExperts,
+           "Of up to " + text(kMaxExperts) + " experts 1 to " + text(kMaxExpertsUsed) +
+               " are used. Got " + text(o.used) + " of " + text(experts) + ".");
+    same(f32(o.routes, BufferRows::Batch), 2 * o.used, "The width of the routes");
+    if (o.bias != kNone) same(weight(o.bias, 1).shape[0], experts, "The length of the bias");
+    positive(o.scale, 1e6, "The scale of shares");
+    routed_[o.routes] = experts;
+  }
+
+  void check(const ExpertsOp& o) const {
+    const auto routed = routed_.find(o.routes);
+    format(routed != routed_.end(), "Routes come from the operation route.");
+    const uint64_t E = routed->second, D = act(o.act, BufferRows::Batch);
+    same(2 * o.used, f32(o.routes, BufferRows::Batch), "The number of experts used");
+    same(f32(o.out, BufferRows::Batch), D, "The width of the output");
+    format(o.weights.size() == 3,
+           "Experts have gates, ups and downs. Got " + text(o.weights.size()) + " weights.");
+    const uint64_t F = weight(o.weights[0], 2).shape[0] / E;
+    format(o.biases.empty() || o.biases.size() == 3,
+           "Experts have three biases or none. Got " + text(o.biases.size()) + ".");
+    for (size_t i = 0; i < 3; ++i) {
+      const WeightSpec& w = weight(o.weights[i], 2);
+      const uint64_t rows = i == 2 ? D : F, length = i == 2 ? F : D;
+      same(w.experts, E, "The number of experts of '" + w.name + "'");
+      same(w.shape[0], E * rows, "The number of rows of '" + w.name + "'");
+      same(w.shape[1], length, "The row length of '" + w.name + "'");
+      if (!o.biases.empty() && o.biases[i] != kNone)
+        shape(weight(o.biases[i], 2).shape == std::vector{E, rows}, "A bias does not fit.");
+    }
+    same(f32(o.pairs, BufferRows::Batch), 2 * (o.used + E + 1), "The width of the pairs");
+    same(act(o.sorted, BufferRows::Batch), o.used * D, "The width of the sorted activations");
+    same(act(o.hidden, BufferRows::Batch), o.used * F, "The width of the hidden activations");
+    work(o.gates, o.used, F, "gates");
+    work(o.ups, o.used, F, "ups");
+    work(o.rows, o.used, D, "rows");
+  }
+  void work(BufferId id, uint64_t used, uint64_t width, const std::string& what) const {
+    const uint64_t got = f32(id, BufferRows::Batch);
+    shape(got % used == 0 && got / used >= width,
+          "The width of the " + what + " does not fit. Got " + text(got) + ", expected " +
+              text(used) + " times " + text(width) + " or more.");
   }
 
   void check(const SelectRowsOp& o) const {
@@ -318,7 +284,9 @@ class StructureCheck {
     std::vector<BufferId> order;
     for (BufferId id = 0; id < plan_.buffers.size(); ++id) {
       format(first_[id] != kNone, "Buffer " + text(id) + " is never written.");
-      const bool unread = plan_.buffers[id].kind == BufferKind::Act && first_[id] == last_[id];
+      const bool works = std::holds_alternative<ExpertsOp>(plan_.ops[first_[id]]);
+      const bool act = plan_.buffers[id].kind == BufferKind::Act;
+      const bool unread = act && !works && first_[id] == last_[id];
       format(!unread, "Activations " + text(id) + " are never read.");
       order.push_back(id);
     }
@@ -334,10 +302,9 @@ class StructureCheck {
     }
   }
 
-  const Plan& plan_;
-  size_t index_ = 0;
-  std::vector<uint32_t> first_, last_;  // operation that defines a buffer, and that uses it last
-  std::vector<bool> stored_;            // layers whose cache has been written
+  std::vector<uint32_t> first_, last_;   // operation that defines a buffer, and that uses it last
+  std::vector<bool> stored_;             // layers whose cache has been written
+  std::map<BufferId, uint64_t> routed_;  // routes -> experts among which they choose
 };
 
 }  // namespace

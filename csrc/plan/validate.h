@@ -19,6 +19,7 @@ inline constexpr uint64_t kMaxRopes = 64;            // each is a table of the w
 inline constexpr uint64_t kMaxWidth = 1u << 26;      // values of a row, tokens of a vocabulary
 inline constexpr uint64_t kMaxHeads = 1u << 14;
 inline constexpr uint64_t kMaxHeadDim = 1u << 12;
+inline constexpr uint64_t kMaxExperts = 1u << 12;
 // Throws FormatError (ids, order, values out of range) or ShapeError (what does not fit together).
 void validate_structure(const Plan& plan);
 

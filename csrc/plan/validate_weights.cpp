@@ -18,8 +18,16 @@ std::string shape_text(const std::vector<uint64_t>& dims) {
 }
 
 std::vector<uint64_t> tensor_shape(const WeightSpec& weight) {
-  if (weight.of_rows == 0) return weight.shape;
-  return {weight.of_rows, weight.shape[1]};
+  if (weight.of_rows != 0) return {weight.of_rows, weight.shape[1]};
+  if (weight.experts == 1) return weight.shape;
+  return {weight.experts, weight.shape[0] / weight.experts, weight.shape[1]};
+}
+
+// A matrix of one row may be stored as a vector.
+bool has_shape(const TensorFacts& facts, const WeightSpec& weight) {
+  const std::vector<uint64_t> shape = tensor_shape(weight);
+  return facts.shape == shape ||
+         (facts.shape.size() == 1 && shape == std::vector<uint64_t>{1, facts.shape[0]});
 }
 
 // Why a tensor cannot be read as the plan wants to; empty if it can.
@@ -61,7 +69,7 @@ void validate_weights(const Plan& plan, std::span<const TensorFacts> facts,
     const WeightSpec& weight = plan.weights[i];
     if (!facts[i].found) {
       shapes.push_back("'" + weight.name + "' is missing");
-    } else if (facts[i].shape != tensor_shape(weight)) {
+    } else if (!has_shape(facts[i], weight)) {
       shapes.push_back("'" + weight.name + "' has shape " + shape_text(facts[i].shape) +
                        ", expected " + shape_text(tensor_shape(weight)));
     } else if (const std::string problem = type_problem(weight, facts[i], uses[i]);

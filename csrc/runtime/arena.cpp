@@ -28,6 +28,13 @@ void mark_kinds(const Plan& plan, const WeightLayout& weights, ArenaLayout* layo
     if (const auto* linear = std::get_if<LinearOp>(&op)) {
       for (const WeightId weight : linear->weights) want(linear->act, weight);
     }
+    if (const auto* experts = std::get_if<ExpertsOp>(&op)) {
+      for (const BufferId act : {experts->act, experts->sorted}) {
+        want(act, experts->weights[0]);
+        want(act, experts->weights[1]);
+      }
+      want(experts->hidden, experts->weights[2]);
+    }
   }
 }
 

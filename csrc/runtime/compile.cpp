@@ -17,7 +17,7 @@ class Compiler {
   }
 
   void compile(const Op& op, std::vector<Step>* steps) const {
-    steps->push_back(std::visit([this](const auto& o) -> Step { return step(o); }, op));
+    std::visit([&](const auto& o) { add(o, steps); }, op);
     if (const auto* attend = std::get_if<AttentionOp>(&op);
         attend != nullptr && !attend->bidirectional)
       steps->push_back(AttentionMergeStep{attention(*attend)});
@@ -27,6 +27,11 @@ class Compiler {
   }
 
  private:
+  template <class O>
+  void add(const O& o, std::vector<Step>* steps) const {
+    steps->push_back(step(o));
+  }
+
   float* f32(BufferId id) const {
     return reinterpret_cast<float*>(in_.arena + in_.layout.buffers[id].offset);
   }
@@ -60,7 +65,7 @@ class Compiler {
     part.args.act = act(x, static_cast<size_t>(type_info(w.format).act));
     part.args.scale = static_cast<float>(scale);
     part.format = w.format;
-    part.panels = (w.rows + kPanelRows - 1) / kPanelRows;
+    part.panels = ceil_div(w.rows, kPanelRows);
     part.panel_bytes = panel_bytes(w.format, w.K);
     return part;
   }
@@ -194,11 +199,74 @@ class Compiler {
     args.scale = static_cast<float>(o.scale);
     args.window = o.window;
     args.softcap = static_cast<float>(o.softcap);
+    args.sinks = o.sinks == kNone ? nullptr : in_.weights[o.sinks].values;
     return args;
   }
 
   Step step(const AttentionOp& o) const {
     return AttentionStep{attention(o), in_.cache.type(), o.bidirectional};
+  }
+
+  Step step(const RouteOp& o) const {
+    RouteArgs args{};
+    args.x = f32(o.x);
+    args.stride = stride(o.x);
+    args.E = width(o.x);
+    args.used = o.used;
+    args.bias = o.bias == kNone ? nullptr : in_.weights[o.bias].values;
+    args.gating = o.gating;
+    args.normalise = o.normalise;
+    args.scale = static_cast<float>(o.scale);
+    args.routes = f32(o.routes);
+    args.routes_stride = stride(o.routes);
+    return RouteStep{args};
+  }
+
+  // A product per pair, for the i-th matrix of the experts.
+  LinearPart expert_part(const ExpertsOp& o, size_t i, BufferId x, BufferId out) const {
+    LinearPart part = linear(x, o.weights[i], 1.0);
+    const size_t experts = in_.plan.weights[o.weights[i]].experts;
+    part.args.rows /= experts;
+    part.panels = ceil_div(part.args.rows, kPanelRows);
+    part.args.out = f32(out);
+    part.args.out_stride = width(out) / o.used;
+    if (!o.biases.empty() && o.biases[i] != kNone) part.args.bias = in_.weights[o.biases[i]].values;
+    return part;
+  }
+
+  void add(const ExpertsOp& o, std::vector<Step>* steps) const {
+    const size_t D = width(o.act), F = width(o.hidden) / o.used;
+    const size_t E = in_.plan.weights[o.weights[0]].experts;
+    const ExpertPairs pairs{f32(o.routes), stride(o.routes), E, o.used,
+                            reinterpret_cast<uint32_t*>(f32(o.pairs))};
+    GatherStep gather{pairs, {}};
+    gather.args.K = D;
+    for (size_t kind = 0; kind < kActKindCount; ++kind) {
+      if (!in_.layout.buffers[o.sorted].wanted[kind]) continue;
+      gather.args.from[kind] = act(o.act, kind);
+      gather.args.to[kind] = act(o.sorted, kind);
+    }
+    const auto single = [&](WeightId id) {
+      return act(o.act, static_cast<size_t>(type_info(in_.weights[id].format).act));
+    };
+    ExpertsGluStep glu{pairs, {}, o.activation};
+    glu.args.quant = quantize(o.gates, o.hidden);
+    glu.args.quant.stride = width(o.gates) / o.used;
+    glu.args.quant.K = F;
+    glu.args.up = f32(o.ups);
+    glu.args.up_stride = width(o.ups) / o.used;
+    const CombineArgs sum{
+        f32(o.rows),           width(o.rows) / o.used, D,          o.used,        nullptr,
+        pairs.routes + o.used, pairs.routes_stride,    f32(o.out), stride(o.out), o.accumulate};
+    steps->push_back(SortPairsStep{pairs});
+    steps->push_back(gather);
+    steps->push_back(ExpertsLinearStep{
+        pairs,
+        {expert_part(o, 0, o.sorted, o.gates), expert_part(o, 1, o.sorted, o.ups)},
+        {single(o.weights[0]), single(o.weights[1])}});
+    steps->push_back(glu);
+    steps->push_back(ExpertsLinearStep{pairs, {expert_part(o, 2, o.hidden, o.rows)}, {nullptr}});
+    steps->push_back(CombineStep{pairs, sum});
   }
 
   Step step(const SelectRowsOp& o) const {

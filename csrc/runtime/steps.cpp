@@ -12,20 +12,11 @@
 namespace gm {
 namespace {
 
-// Rough rates of one core, only to choose chunk sizes: what it streams, multiplies and attends.
-constexpr size_t kBytesPerNs = 20;
-constexpr size_t kMacsPerNs = 100;
-constexpr size_t kAttentionMacsPerNs = 40;
-constexpr size_t kMinChunkNs = 3'000;
-constexpr size_t kMaxChunkNs = 20'000;
-constexpr size_t kChunksPerThread = 16;
+constexpr size_t kAttentionMacsPerNs = 40;  // of one core, roughly
 constexpr size_t kAttentionPiecesPerThread = 8;
-constexpr size_t kPanelsTogether = 8;
 constexpr size_t kTokensPerChunk = 32;                // embedding, rope, row selection
 constexpr size_t kMeanColumns = 256;                  // of a mean over tokens
 constexpr size_t kLogitsPerChunk = 64 * kLogitBlock;  // two or three microseconds
-
-constexpr size_t ceil_div(size_t a, size_t b) noexcept { return (a + b - 1) / b; }
 
 size_t tile_count(size_t T, size_t max_tile) noexcept {
   size_t tiles = T / max_tile;
@@ -128,18 +119,7 @@ void GluStep::run(const Batch& batch, size_t chunk, size_t worker) const noexcep
 }
 
 size_t LinearStep::chunk_panels(const LinearPart& part, const Batch& batch) const noexcept {
-  const size_t T = batch.count(which);
-  const auto panel_ns = [&](const LinearPart& p) {
-    return std::max(p.panel_bytes / kBytesPerNs, kPanelRows * p.args.K * T / kMacsPerNs) + 1;
-  };
-  size_t group_ns = 0;
-  for (const LinearPart& p : parts) group_ns += p.panels * panel_ns(p);
-  const size_t share = group_ns / (batch.threads * kChunksPerThread);
-  const size_t chunk_ns = std::clamp(share, kMinChunkNs, kMaxChunkNs);
-  // Several panels share the activations of a token block in L2, and two share each broadcast.
-  const size_t together = std::min(kPanelsTogether, part.panels / (batch.threads * 4));
-  const size_t panels = std::max(chunk_ns / panel_ns(part), together);
-  return panels < 2 ? 1 : panels / 2 * 2;
+  return panels_per_chunk(part, parts, batch.count(which), 1, batch.threads);
 }
 
 size_t LinearStep::chunks(const Batch& batch) const noexcept {

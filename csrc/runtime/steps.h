@@ -10,33 +10,10 @@
 #include <variant>
 #include <vector>
 
-#include "kernels/kernel_table.h"
-#include "plan/plan.h"
+#include "runtime/batch.h"
+#include "runtime/experts.h"
 
 namespace gm {
-
-// One forward pass, as all steps see it.
-struct Batch {
-  const KernelTable* kernels = nullptr;
-  size_t threads = 1;
-  size_t T = 0;
-  size_t logits_rows = 0;              // the last logits_rows tokens
-  const int32_t* tokens = nullptr;     // [T]
-  const int32_t* positions = nullptr;  // [T]
-  const int32_t* types = nullptr;      // [T], or null: all 0
-  uint8_t* scratch = nullptr;          // per worker: kernel scratch
-  size_t scratch_stride = 0;           // bytes
-  float* parts = nullptr;              // attention's results of single chunks
-  size_t part_chunks = 0;              // chunks per row of them; 0: attention is not cut by chunks
-  float* rows = nullptr;               // per worker: one f32 row
-  size_t rows_stride = 0;              // floats
-
-  size_t count(BufferRows which) const noexcept {
-    return which == BufferRows::Batch ? T : logits_rows;
-  }
-  uint8_t* scratch_of(size_t worker) const noexcept { return scratch + worker * scratch_stride; }
-  float* row_of(size_t worker) const noexcept { return rows + worker * rows_stride; }
-};
 
 // Every step: run(batch, chunk, worker) for each chunk below chunks(batch).
 struct EmbedStep {
@@ -94,13 +71,6 @@ struct GluStep {
 
   size_t chunks(const Batch& batch) const noexcept;
   void run(const Batch& batch, size_t chunk, size_t worker) const noexcept;
-};
-
-struct LinearPart {
-  LinearArgs args;
-  Format format;
-  size_t panels;
-  size_t panel_bytes;
 };
 
 struct LinearStep {
@@ -203,7 +173,8 @@ struct TapStep {
 };
 
 using Step = std::variant<EmbedStep, AddRowsStep, NormStep, LayerNormStep, QuantizeStep, GluStep,
-                          LinearStep, RopeStoreStep, AttentionStep, AttentionMergeStep, SelectStep,
-                          OutputStep, SoftCapStep, LogitBlocksStep, TapStep>;
+                          LinearStep, RopeStoreStep, AttentionStep, AttentionMergeStep, RouteStep,
+                          SortPairsStep, GatherStep, ExpertsLinearStep, ExpertsGluStep, CombineStep,
+                          SelectStep, OutputStep, SoftCapStep, LogitBlocksStep, TapStep>;
 
 }  // namespace gm

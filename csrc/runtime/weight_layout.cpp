@@ -38,12 +38,13 @@ uint64_t append(uint64_t* total, uint64_t bytes) {
 
 uint64_t bytes_per_token(const Plan& plan, const WeightLayout& layout) {
   uint64_t total = 0;
-  const auto streamed = [&](WeightId id) {
+  const auto bytes_of = [&](WeightId id) {
     const WeightPlace& w = layout.places[id];
-    total += packed_bytes(w.format(), w.rows(), w.K());
+    return packed_bytes(w.format(), w.rows(), w.K());
   };
+  const auto streamed = [&](WeightId id) { total += bytes_of(id); };
   const auto vector = [&](WeightId id) {
-    if (id != kNone) total += layout.places[id].K() * sizeof(float);
+    if (id != kNone) total += layout.places[id].vector_bytes();
   };
   for (const Op& op : plan.ops) {
     if (const auto* linear = std::get_if<LinearOp>(&op)) {
@@ -59,6 +60,12 @@ uint64_t bytes_per_token(const Plan& plan, const WeightLayout& layout) {
     }
     if (const auto* add = std::get_if<AddRowsOp>(&op))
       total += layout.places[add->weight].tensor->row_bytes();
+    if (const auto* route = std::get_if<RouteOp>(&op)) vector(route->bias);
+    if (const auto* experts = std::get_if<ExpertsOp>(&op)) {
+      for (const WeightId id : experts->weights)
+        total += bytes_of(id) / plan.weights[id].experts * experts->used;
+      for (const WeightId id : experts->biases) vector(id);
+    }
     if (const auto* embed = std::get_if<EmbedOp>(&op))
       total += layout.places[embed->weight].tensor->row_bytes();
   }
@@ -90,7 +97,7 @@ WeightLayout layout_weights(const Plan& plan, const gguf::File& file) {
     if (w.use.rows) layout.mapped_bytes += w.tensor->bytes;
     if (w.use.panels)
       w.panel_offset = append(&layout.panel_bytes, packed_bytes(w.format(), w.rows(), w.K()));
-    if (w.use.vector) w.vector_offset = append(&layout.vector_bytes, w.K() * sizeof(float));
+    if (w.use.vector) w.vector_offset = append(&layout.vector_bytes, w.vector_bytes());
   }
   layout.bytes_per_token = bytes_per_token(plan, layout);
   return layout;

@@ -26,6 +26,7 @@ struct WeightPlace {
   size_t K() const noexcept { return tensor->cols(); }
   // Where row `row` lies, in bytes from the tensor's start.
   size_t row_offset(size_t row) const noexcept { return (first_row + row) * tensor->row_bytes(); }
+  uint64_t vector_bytes() const noexcept { return row_count * tensor->cols() * sizeof(float); }
   size_t panels() const noexcept { return (rows() + kPanelRows - 1) / kPanelRows; }
 };
 

@@ -123,7 +123,7 @@ void Weights::read_vectors() {
     if (place.use.rows) w.row_data = data;
     if (!place.use.vector) continue;
     auto* values = reinterpret_cast<float*>(vectors_.data() + place.vector_offset);
-    decode_row(w.format)(data, values, w.K);
+    decode_row(w.format)(data, values, w.rows * w.K);
     w.values = values;
   }
 }

@@ -29,7 +29,7 @@ struct Weight {
   const uint8_t* panels = nullptr;    // packed, if the plan multiplies by it
   const uint8_t* row_data = nullptr;  // [rows, row_bytes] in the map, if the plan reads rows
   size_t row_bytes = 0;
-  const float* values = nullptr;  // [K] f32, if the plan reads a vector
+  const float* values = nullptr;  // [rows, K] f32, if the plan reads a vector
 };
 
 // Called by the loading thread after each segment; what it throws ends the load.

@@ -4,12 +4,22 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
-from gristmill.architectures.graph import Graph, Heads, Value
+from gristmill.architectures.graph import Graph, Heads, Routing, Value
 from gristmill.architectures.lower import lower
-from gristmill.architectures.plan import Linear, Plan, RmsNorm, Rope, RopeStore, Weight
+from gristmill.architectures.plan import (
+    Experts,
+    Linear,
+    Plan,
+    RmsNorm,
+    Rope,
+    RopeStore,
+    Route,
+    Weight,
+)
 from gristmill.errors import FormatError, ShapeError, UnsupportedError
 
 HEADS = Heads(heads=2, kv_heads=1, head_dim=4)
@@ -170,3 +180,67 @@ def test_biases_are_those_that_the_file_has() -> None:
     first, second = (op for op in finish(g, x).ops if isinstance(op, Linear))
     assert [bias is not None for bias in first.biases] == [False, True, False]
     assert (second.biases, second.scale) == ((), 0.5)
+
+
+def mixture(ffn: int = 32, width: int = 16, tensors: tuple[str, ...] = ()) -> Plan:
+    g = Graph(rows={"router": 5, "o": width}, eps=1e-6, tensors=tensors)
+    x = g.embed("emb", vocab_size=9, width=width)
+    h = g.rms_norm(x, "norm")
+    (scores,) = g.linear(h, "router")
+    routes = g.route(scores, Routing(2, "sigmoid"), "probs")
+    return finish(g, g.add(x, g.experts(h, routes, "gates", "ups", "downs", count=5, ffn=ffn)))
+
+
+def op_of(plan: Plan, kind: type[Any]) -> Any:
+    (found,) = (op for op in plan.ops if isinstance(op, kind))
+    return found
+
+
+def test_experts_read_the_activations_of_the_norm() -> None:
+    plan = mixture()
+    assert names(plan)[:5] == ["embed", "rms_norm", "linear", "route", "experts"]
+    route, experts = op_of(plan, Route), op_of(plan, Experts)
+    assert (route.used, route.gating, route.bias) == (2, "sigmoid", None)
+    assert (experts.act, experts.out, experts.accumulate) == (op_of(plan, Linear).act, 0, True)
+    assert [weight.tensor_shape for weight in plan.weights if weight.experts == 5] == [
+        (5, 32, 16), (5, 32, 16), (5, 16, 32),
+    ]  # fmt: skip
+    work = {experts.pairs, experts.sorted, experts.gates, experts.ups, experts.hidden, experts.rows}
+    slots = {plan.buffers[i].slot for i in work | {experts.act, experts.routes, experts.out}}
+    assert len(slots) == 9, "all are in use at once"
+    assert plan.macs_per_token == 5 * 16 + 2 * 3 * 32 * 16
+    line = next(line for line in plan.describe().splitlines() if " experts " in line)
+    assert "a1 [T, 16], x3 [T, 4] += x0 [T, 16]; gates.weight [160, 16], ups.weight" in line
+    assert line.endswith("used 2, activation silu, accumulate True")
+
+
+def test_experts_whose_result_is_not_added_have_a_buffer() -> None:
+    g = Graph(rows={"router": 5}, eps=1e-6)
+    x = g.embed("emb", vocab_size=9, width=16)
+    (scores,) = g.linear(x, "router")
+    y = g.experts(x, g.route(scores, Routing(2)), "a", "b", "c", count=5, ffn=16)
+    experts = op_of(finish(g, g.add(x, g.rms_norm(y, "norm"))), Experts)
+    assert (experts.accumulate, experts.out) != (True, 0)
+
+
+def test_biases_of_experts_are_those_that_the_file_has() -> None:
+    plan = mixture(tensors=("ups.bias", "probs.bias"))
+    _, up, _ = op_of(plan, Experts).biases
+    assert plan.weights[up].shape == (5, 32)
+    assert plan.weights[op_of(plan, Route).bias].shape == (5,)
+
+
+def test_rows_of_work_space_do_not_meet_in_the_cache() -> None:
+    experts = op_of(plan := mixture(ffn=1024, width=512), Experts)
+    assert plan.buffers[experts.gates].width == 2 * 1040
+    assert plan.buffers[experts.rows].width == 2 * 528
+
+
+def test_what_experts_cannot_be() -> None:
+    with pytest.raises(UnsupportedError, match="multiple of 16"):
+        mixture(ffn=24)
+    g, x = start()
+    with pytest.raises(UnsupportedError, match="multiple of 16"):
+        g.experts(x, x, "a", "b", "c", count=2, ffn=16)
+    with pytest.raises(ShapeError, match="uses 1 to"):
+        g.route(x, Routing(x.width + 1))

@@ -29,6 +29,7 @@ struct AttentionCase {
   Input input = Input::Random;
   float softcap = 0.0f;
   bool both = false;  // ways: a token sees those after it, too
+  bool sinks = false;
 };
 
 // Value (position, channel d) of head g, read by the map in formats/kv_page.h.
@@ -59,7 +60,7 @@ struct Attention {
   AttentionCase c;
   KvType type;
   size_t T;
-  std::vector<float> q, k, v;
+  std::vector<float> q, k, v, sinks;
   Pages k_pages, v_pages;
 
   Attention(const KernelTable& kernels, AttentionCase shape, KvType kv, size_t tokens)
@@ -68,6 +69,7 @@ struct Attention {
     q = activations(Input::Random, T * c.H * c.D, rng);
     k = activations(c.input, c.S * c.G * c.D, rng);
     v = activations(c.input, c.S * c.G * c.D, rng);
+    if (c.sinks) sinks = activations(Input::Random, c.H, rng);
     const size_t pages = (c.S + gm::kPagePositions - 1) / gm::kPagePositions;
     k_pages.assign(pages, std::vector<uint8_t>(c.G * gm::kv_head_bytes(type, c.D) + 64, 0));
     v_pages = k_pages;
@@ -112,7 +114,8 @@ struct Attention {
                                  reinterpret_cast<float*>(parts.data()),
                                  chunks,
                                  c.softcap,
-                                 c.both ? c.S : 0};
+                                 c.both ? c.S : 0,
+                                 c.sinks ? sinks.data() : nullptr};
     for (size_t g = 0; g < c.G; ++g) {
       for (size_t t = 0; t < T; t += step) {
         gm::AttentionCut cut{g, t, std::min(t + step, T), run == 0, 0, 0};
@@ -169,7 +172,7 @@ struct Attention {
     }
     const double top = *std::max_element(scores.begin(), scores.end());
     std::vector<double> out(c.D, 0.0);
-    double sum = 0.0;
+    double sum = c.sinks ? std::exp2(double{sinks[h]} * 1.44269504 - top) : 0.0;
     for (size_t p = first; p <= last; ++p) {
       const double weight = std::exp2(scores[p - first] - top);
       sum += weight;
@@ -204,7 +207,9 @@ constexpr AttentionCase kAttentionCases[] = {{8, 4, 32, 20, 0},
                                              {6, 6, 32, 300, 0, Input::Random, 0.0f, true},
                                              {4, 2, 64, 600, 0, Input::Random, 2.0f, true},
                                              {4, 4, 32, 600, 51, Input::Random, 0.0f, true},
-                                             {3, 1, 24, 270, 8, Input::Random, 0.0f, true}};
+                                             {3, 1, 24, 270, 8, Input::Random, 0.0f, true},
+                                             {8, 2, 64, 300, 0, Input::Random, 0.0f, false, true},
+                                             {4, 2, 32, 600, 50, Input::Random, 0.0f, false, true}};
 
 bool fits(KvType type, const AttentionCase& c) {
   return type == KvType::F16 ? c.input == Input::Random : c.D % 32 == 0;

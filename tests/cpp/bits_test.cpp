@@ -76,6 +76,12 @@ const std::map<std::string, uint64_t> kRecorded = {
     {"rms_norm heads", 0xea9ad03f3425893a},
     {"rope scaled", 0x3d8012fa174d6cb3},
     {"soft cap", 0xc6fa86ff3f3f7b69},
+    {"combine", 0xcb9f8768b3b1a93f},
+    {"route", 0x700c07ab1672a426},
+    {"sinks f16", 0x21e14c2b89def531},
+    {"sinks q4_0", 0xa02666c6df722fa1},
+    {"sinks q8_0", 0xf8254b60f3de80b8},
+    {"swiglu oai", 0x96ded3819242d719},
 };
 
 void check_bits(const std::string& what, const KernelTable& level, uint64_t hash) {
@@ -170,7 +176,8 @@ struct Attention {
     return hash;
   }
   // Whole, or chunk by chunk and merged.
-  std::vector<float> run(const KernelTable& kernels, bool whole, size_t length = 0) {
+  std::vector<float> run(const KernelTable& kernels, bool whole, size_t length = 0,
+                         const float* sinks = nullptr) {
     const std::vector<float> q = values(T * H * D, 5);
     const std::vector<int32_t> positions = range(S - T, S);
     std::vector<float> out(T * H * D), parts(T * H * 2 * gm::attention_part_floats(D));
@@ -179,7 +186,7 @@ struct Attention {
         q.data(), H * D,      out.data(),     H * D,        H,
         G,        D,          k.data(),       v.data(),     positions.data(),
         0.125f,   length / 2, scratch.data(), parts.data(), 2,
-        0.0f,     length};
+        0.0f,     length,     sinks};
     for (size_t g = 0; g < G; ++g)
       for (size_t chunk = 0; chunk < (whole ? 1 : 2); ++chunk)
         kernels.attention[index()](args, {g, 0, T, whole, chunk, chunk + 1});
@@ -211,6 +218,8 @@ GM_TEST(attention_has_the_recorded_bits) {
         check_bits("attention " + name, *level, hash_of(attention.run(*level, whole)));
       check_bits("attention both ways " + name, *level,
                  hash_of(attention.run(*level, true, Attention::S)));
+      const std::vector<float> sinks = values(Attention::H, 41);
+      check_bits("sinks " + name, *level, hash_of(attention.run(*level, true, 0, sinks.data())));
     }
   }
 }
@@ -240,6 +249,8 @@ GM_TEST(activations_have_the_recorded_bits) {
     check_bits("swiglu", *level, hash_of(out));
     level->glu[static_cast<size_t>(gm::Activation::GeluTanh)](glu, 0, 1);
     check_bits("geglu tanh", *level, hash_of(out));
+    level->glu[static_cast<size_t>(gm::Activation::SwigluOai)](glu, 0, 1);
+    check_bits("swiglu oai", *level, hash_of(out));
     level->glu[static_cast<size_t>(gm::Activation::Gelu)](glu, 0, 1);
     check_bits("geglu", *level, hash_of(out));
     glu.up = nullptr;
@@ -248,6 +259,30 @@ GM_TEST(activations_have_the_recorded_bits) {
     level->layer_norm(
         {{x.data(), K, 1, K, {}}, x.data() + K, x.data(), 1e-5f, row.data(), out.data(), K}, 0, 1);
     check_bits("layer_norm", *level, hash_of(out));
+  }
+}
+
+GM_TEST(experts_have_the_recorded_bits) {
+  constexpr size_t E = 53, used = 6, D = 77;
+  const std::vector<float> scores = values(2 * E, 29), rows = values(2 * used * D, 31);
+  const std::vector<float> bias = values(E, 37);
+  std::vector<uint32_t> places;
+  for (uint32_t i = 0; i < 2 * used; ++i) places.push_back(i * 5 % (2 * used));
+  for (const KernelTable* level : levels()) {
+    uint64_t hash = 0;
+    std::vector<float> row(64), routes(4 * used), out(2 * D);
+    for (const gm::Gating gating :
+         {gm::Gating::Softmax, gm::Gating::Sigmoid, gm::Gating::ChosenSoftmax}) {
+      level->route({scores.data(), E, E, used, bias.data(), gating, true, 1.7f, row.data(),
+                    routes.data(), 2 * used},
+                   0, 2);
+      hash = hash_of(routes, hash);
+    }
+    check_bits("route", *level, hash);
+    level->combine({rows.data(), D, D, used, places.data(), routes.data() + used, 2 * used,
+                    out.data(), D, false},
+                   0, 2);
+    check_bits("combine", *level, hash_of(out));
   }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Norms, gates, soft caps, rotary embeddings: every ISA level that this CPU runs gives the bits of
 // the scalar level, and the scalar level is right, against double precision.
+#include <algorithm>
 #include <cmath>
 #include <functional>
 
@@ -62,19 +63,26 @@ GM_TEST(norm_and_activation_are_the_same_on_every_level) {
 GM_TEST(gates_are_right) {
   for (const KernelTable* level : levels()) {
     for (const double step : {3.1, 0.21}) {
-      std::vector<float> gate, up(64, 1.0f), row(64), silu(64), gelu(64);
+      std::vector<float> gate, up(64, 1.0f), row(64), silu(64), gelu(64), oai(64);
       for (int i = 0; i < 64; ++i) gate.push_back(static_cast<float>((i - 32) * step));
       gm::GluArgs args{{gate.data(), 64, 1, 64, {}}, up.data(), 64, row.data()};
       args.quant.act[0] = reinterpret_cast<uint32_t*>(silu.data());
       level->glu[static_cast<size_t>(gm::Activation::Silu)](args, 0, 1);
       args.quant.act[0] = reinterpret_cast<uint32_t*>(gelu.data());
       level->glu[static_cast<size_t>(gm::Activation::GeluTanh)](args, 0, 1);
+      args.quant.act[0] = reinterpret_cast<uint32_t*>(oai.data());
+      for (size_t i = 0; i < 64; ++i) up[i] = gate[63 - i];
+      level->glu[static_cast<size_t>(gm::Activation::SwigluOai)](args, 0, 1);
       for (size_t i = 0; i < 64; ++i) {
         const double g = gate[i];
         const double expected = g / (1.0 + std::exp(-g));
         CHECK(std::fabs(double{silu[i]} - expected) <= 3e-7 * std::fabs(expected) + 1e-30);
         const double u = std::sqrt(2.0 / M_PI) * (g + 0.044715 * g * g * g);
         CHECK(std::fabs(double{gelu[i]} - g / 2 * (1 + std::tanh(u))) <= 1e-6 * std::fabs(g));
+        const double x = std::min(g, 7.0), y = std::clamp(double{up[i]}, -7.0, 7.0) + 1;
+        const double clamped = y * x / (1.0 + std::exp(-1.702 * x));
+        const double slack = 2e-7 * (3.0 + std::fabs(x));  // e^-1.702x of a rounded exponent
+        CHECK(std::fabs(double{oai[i]} - clamped) <= slack * std::fabs(clamped) + 1e-30);
       }
     }
   }

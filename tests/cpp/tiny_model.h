@@ -15,6 +15,7 @@ namespace gm::test {
 
 struct TinyShape {
   uint64_t dim = 64, ffn = 96, layers = 2, heads = 4, kv_heads = 2, head_dim = 32, vocab = 80;
+  uint64_t experts = 0, used = 2;  // the last layer is a mixture if there are experts
 };
 
 // Buffers with a slot each, and weights.
@@ -76,6 +77,7 @@ class TinyPlan : public PlanBuilder {
     plan_.ops.push_back(QuantizeOp{out, act});
     plan_.ops.push_back(LinearOp{act, {weight(prefix + "o", {s_.dim, q_width})}, {x}, true});
     act = norm(prefix + "ffn_norm", x);
+    if (s_.experts != 0 && layer + 1 == s_.layers) return add_mixture(prefix, x, act);
     const BufferId gate = buffer(BufferKind::F32, s_.ffn), up = buffer(BufferKind::F32, s_.ffn);
     plan_.ops.push_back(LinearOp{
         act,
@@ -85,6 +87,35 @@ class TinyPlan : public PlanBuilder {
     act = buffer(BufferKind::Act, s_.ffn);
     plan_.ops.push_back(GluOp{gate, up, act});
     plan_.ops.push_back(LinearOp{act, {weight(prefix + "down", {s_.dim, s_.ffn})}, {x}, true});
+  }
+
+  void add_mixture(const std::string& prefix, BufferId x, BufferId act) {
+    const uint64_t E = s_.experts, used = s_.used;
+    const auto f32 = [&](uint64_t width) { return buffer(BufferKind::F32, width); };
+    const auto matrices = [&](const std::string& name, uint64_t rows, uint64_t K) {
+      const WeightId id = weight(prefix + name, {E * rows, K});
+      plan_.weights[id].experts = E;
+      return id;
+    };
+    const BufferId scores = f32(E), routes = f32(2 * used);
+    plan_.ops.push_back(LinearOp{act, {weight(prefix + "router", {E, s_.dim})}, {scores}, false});
+    plan_.ops.push_back(
+        RouteOp{scores, routes, weight(prefix + "bias", {E}), used, Gating::Sigmoid, true, 1.5});
+    ExpertsOp op{};
+    op.act = act;
+    op.routes = routes;
+    op.out = x;
+    op.weights = {matrices("gates", s_.ffn, s_.dim), matrices("ups", s_.ffn, s_.dim),
+                  matrices("downs", s_.dim, s_.ffn)};
+    op.used = used;
+    op.accumulate = true;
+    op.pairs = f32(2 * (used + E + 1));
+    op.sorted = buffer(BufferKind::Act, used * s_.dim);
+    op.gates = f32(used * s_.ffn);
+    op.ups = f32(used * s_.ffn);
+    op.hidden = buffer(BufferKind::Act, used * s_.ffn);
+    op.rows = f32(used * (s_.dim + 16));
+    plan_.ops.push_back(op);
   }
 
   TinyShape s_;
@@ -98,7 +129,8 @@ inline void write_weights(const std::string& path, const Plan& plan, Format form
     return w.shape.size() == 2 ? format : Format::F32;
   };
   for (const WeightSpec& w : plan.weights) {
-    const std::vector<uint64_t> dims(w.shape.rbegin(), w.shape.rend());
+    std::vector<uint64_t> dims(w.shape.rbegin(), w.shape.rend());
+    if (w.experts > 1) dims = {w.shape[1], w.shape[0] / w.experts, w.experts};
     writer.declare(w.name, type_info(format_of(w)).name, dims);
   }
   std::mt19937 rng(5);

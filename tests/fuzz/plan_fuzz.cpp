@@ -2,6 +2,7 @@
 // A small good plan, changed in places that the input chooses. Whatever validation lets pass is
 // loaded and run: what it promises is that a plan that passes cannot leave its buffers.
 #include <array>
+#include <iterator>
 #include <limits>
 #include <memory>
 #include <string>
@@ -173,9 +174,12 @@ struct ChangeOp {
     }
   }
   void operator()(gm::AttentionOp& o) const {
-    switch (c.below(8)) {
+    switch (c.below(9)) {
       case 7:
         o.bidirectional = !o.bidirectional;
+        break;
+      case 8:
+        o.sinks = c.id(o.sinks);
         break;
       case 0:
         o.q = c.id(o.q);
@@ -212,6 +216,53 @@ struct ChangeOp {
         break;
       default:
         o.act = c.id(o.act);
+    }
+  }
+  void operator()(gm::RouteOp& o) const {
+    switch (c.below(6)) {
+      case 0:
+        o.x = c.id(o.x);
+        break;
+      case 1:
+        o.routes = c.id(o.routes);
+        break;
+      case 2:
+        o.bias = c.id(o.bias);
+        break;
+      case 3:
+        o.used = c.number(o.used);
+        break;
+      case 4:
+        o.gating = static_cast<gm::Gating>(c.below(3));
+        o.normalise = !o.normalise;
+        break;
+      default:
+        o.scale = c.real();
+    }
+  }
+  void operator()(gm::ExpertsOp& o) const {
+    gm::BufferId* const buffers[] = {&o.act,   &o.routes, &o.out,    &o.pairs, &o.sorted,
+                                     &o.gates, &o.ups,    &o.hidden, &o.rows};
+    gm::BufferId& buffer = *buffers[c.below(std::size(buffers))];
+    switch (c.below(5)) {
+      case 0:
+        if (!o.weights.empty()) {
+          auto& w = o.weights[c.below(o.weights.size())];
+          w = c.id(w);
+        }
+        break;
+      case 1:
+        o.biases.push_back(c.below(2) ? gm::kNone : c.byte());
+        break;
+      case 2:
+        o.used = c.number(o.used);
+        break;
+      case 3:
+        o.accumulate = !o.accumulate;
+        o.activation = static_cast<gm::Activation>(c.below(gm::kActivationCount));
+        break;
+      default:
+        buffer = c.id(buffer);
     }
   }
   void operator()(gm::SelectRowsOp& o) const {
@@ -258,7 +309,7 @@ void change_rope(gm::RopeSpec& rope, Choices& c) {
 void change_tables(gm::Plan& plan, Choices& c) {
   gm::BufferSpec& buffer = plan.buffers[c.below(plan.buffers.size())];
   gm::WeightSpec& weight = plan.weights[c.below(plan.weights.size())];
-  switch (c.below(10)) {
+  switch (c.below(11)) {
     case 0:
       buffer.width = c.number(buffer.width);
       break;
@@ -290,6 +341,9 @@ void change_tables(gm::Plan& plan, Choices& c) {
     }
     case 8:
       (c.below(2) ? weight.first_row : weight.of_rows) = c.number(weight.shape[0]);
+      break;
+    case 9:
+      weight.experts = c.number(weight.experts);
       break;
     default:
       change_rope(plan.ropes[0], c);
@@ -361,7 +415,11 @@ struct Subject {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const Subject decoder(gm::test::TinyPlan({}).plan());
+  static const Subject decoder([] {
+    gm::test::TinyShape shape;
+    shape.experts = 5;
+    return gm::test::TinyPlan(shape).plan();
+  }());
   static const Subject encoder(gm::test::TinyEncoder({}).plan());
   Choices choices(data, size);
   const size_t first = choices.byte();

@@ -22,10 +22,11 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Literal
 
-from gristmill.architectures.plan import Activation, Kv, Pool, Rope, Weight
+from gristmill.architectures.plan import Activation, Gating, Kv, Pool, Rope, Weight
 from gristmill.errors import FormatError, ShapeError, UnsupportedError
 
 Rows = Literal["batch", "logits"]
+EXPERT_ROWS = 16  # of a panel: the matrices of experts begin with whole ones
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,23 @@ class Heads:
     heads: int
     kv_heads: int
     head_dim: int
+
+
+@dataclass(frozen=True)
+class Routing:
+    """How a token chooses experts by their scores.
+
+    Attributes:
+        used: Experts of a token.
+        gating: What makes shares of scores: softmax, sigmoid, or softmax over the chosen ones.
+        normalise: Whether the shares of a token are divided by their sum.
+        scale: Of the shares, in the end.
+    """
+
+    used: int
+    gating: Gating = "softmax"
+    normalise: bool = True
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -107,10 +125,28 @@ class AttentionNode(Node):
     window: int
     softcap: float
     bidirectional: bool
+    sinks: int | None
 
 
 @dataclass(frozen=True)
 class GluNode(Node):
+    activation: Activation
+
+
+@dataclass(frozen=True)
+class RouteNode(Node):
+    bias: int | None
+    routing: Routing
+
+
+@dataclass(frozen=True)
+class ExpertsNode(Node):
+    """Inputs are x and the routes."""
+
+    weights: tuple[int, ...]
+    biases: tuple[int | None, ...]
+    count: int
+    ffn: int
     activation: Activation
 
 
@@ -234,6 +270,7 @@ class Graph:
         window: int = 0,
         softcap: float = 0.0,
         bidirectional: bool = False,
+        sinks: str = "",
     ) -> Value:
         """Attention over the layer's cache, to which k and v are added first.
 
@@ -243,6 +280,7 @@ class Graph:
             softcap: c of c * tanh(score / c); 0: none.
             bidirectional: Over the batch, not only what came before; with a window, a token sees
                 those at most window / 2 away. Layers of one geometry share their cache.
+            sinks: Name of a vector [heads], if the layer has one.
         """
         expected = (heads.heads * heads.head_dim, *[heads.kv_heads * heads.head_dim] * 2)
         if (q.width, k.width, v.width) != expected:
@@ -259,8 +297,11 @@ class Graph:
         self.layers[layer] = kv
         out = self._value(q.width)
         factor = heads.head_dim**-0.5 if scale is None else scale
+        sink = self.vector(sinks, heads.heads) if sinks else None
         self.nodes.append(
-            AttentionNode((q, k, v), (out,), layer, heads, factor, window, softcap, bidirectional)
+            AttentionNode(
+                (q, k, v), (out,), layer, heads, factor, window, softcap, bidirectional, sink
+            )
         )
         return out
 
@@ -277,8 +318,55 @@ class Graph:
         self.nodes.append(GluNode((x,), (out,), activation))
         return out
 
+    def route(self, scores: Value, routing: Routing, bias: str = "") -> Value:
+        """What a token's scores [E] choose, for `experts`; the bias is added to what is compared.
+
+        Args:
+            bias: Name of a vector [E], without ".bias"; none if the file does not have it.
+        """
+        if not 1 <= routing.used <= scores.width:
+            raise ShapeError(
+                f"[graph] A token uses 1 to {scores.width} experts. Got {routing.used}."
+            )
+        out = self._value(2 * routing.used)
+        self.nodes.append(RouteNode((scores,), (out,), self._optional(f"{bias}.bias", scores.width), routing))
+        return out
+
+    def experts(
+        self,
+        x: Value,
+        routes: Value,
+        *names: str,
+        count: int,
+        ffn: int,
+        activation: Activation = "silu",
+    ) -> Value:
+        """A mixture of gated feed-forward layers, of which each token uses those of its routes.
+
+        Args:
+            names: Of the gates, ups and downs of all `count` experts.
+            ffn: Rows of a gate.
+        """
+        if count > 1 and (x.width % EXPERT_ROWS != 0 or ffn % EXPERT_ROWS != 0):
+            raise UnsupportedError(
+                f"[graph] Experts have matrices of a multiple of {EXPERT_ROWS} rows. "
+                f"Got {x.width} and {ffn}."
+            )
+        weights, biases = [], []
+        shapes = ((ffn, x.width), (ffn, x.width), (x.width, ffn))
+        for name, (rows, columns) in zip(names, shapes, strict=True):
+            matrix = Weight(f"{name}.weight", (count * rows, columns), experts=count)
+            weights.append(self._listed(matrix))
+            biases.append(self._optional(f"{name}.bias", count, rows))
+        used = () if all(bias is None for bias in biases) else tuple(biases)
+        out = self._value(x.width)
+        self.nodes.append(
+            ExpertsNode((x, routes), (out,), tuple(weights), used, count, ffn, activation)
+        )
+        return out
+
     def add(self, x: Value, y: Value) -> Value:
-        """The residual: y must come from a linear layer or a norm, which adds to x in place."""
+        """The residual: y comes from a linear layer, a norm or experts, which add to x in place."""
         self._same(x, y, "the terms")
         out = self._value(x.width, x.rows)
         self.nodes.append(AddNode((x, y), (out,)))
@@ -327,8 +415,8 @@ class Graph:
         self.nodes.append(LinearNode((x,), outs, tuple(weights), given, scale, scaled))
         return outs
 
-    def _optional(self, name: str, length: int) -> int | None:
-        return self._listed(Weight(name, (length,))) if name in self.tensors else None
+    def _optional(self, name: str, *shape: int) -> int | None:
+        return self._listed(Weight(name, shape)) if name in self.tensors else None
 
     def _weight(self, name: str, shape: tuple[int, ...]) -> int:
         return self._listed(Weight(f"{name}.weight", shape))

@@ -16,6 +16,7 @@ from gristmill.architectures.graph import (
     AddRowsNode,
     AttentionNode,
     EmbedNode,
+    ExpertsNode,
     GluNode,
     Graph,
     LayerNormNode,
@@ -25,6 +26,7 @@ from gristmill.architectures.graph import (
     NormNode,
     OutputNode,
     RopeNode,
+    RouteNode,
     Rows,
     SelectNode,
     Value,
@@ -34,6 +36,7 @@ from gristmill.architectures.plan import (
     Attention,
     Buffer,
     Embed,
+    Experts,
     Glu,
     LayerNorm,
     Linear,
@@ -44,6 +47,7 @@ from gristmill.architectures.plan import (
     Quantize,
     RmsNorm,
     RopeStore,
+    Route,
     SelectRows,
 )
 from gristmill.errors import UnsupportedError
@@ -102,6 +106,10 @@ class _Lowering:
                     gate, *up = map(self.number, node.inputs)
                     act = self.new_act(node.outputs[0])
                     self.ops.append(Glu(gate, up[0] if up else None, act, node.activation))
+                case RouteNode():
+                    self.route(node)
+                case ExpertsNode():
+                    self.experts(node, i)
                 case AddNode():
                     self.add(node)
                 case SelectNode():
@@ -116,6 +124,10 @@ class _Lowering:
     # -- buffers
     def new(self, kind: str, value: Value) -> int:
         self.drafts.append(_Draft(kind, value.width, value.rows))
+        return len(self.drafts) - 1
+
+    def work(self, kind: str, width: int) -> int:
+        self.drafts.append(_Draft(kind, width, "batch"))
         return len(self.drafts) - 1
 
     def new_f32(self, value: Value) -> int:
@@ -163,7 +175,7 @@ class _Lowering:
             self.fused[out.id] = target
             self.ops.append(RmsNorm(source, node.weight, node.eps, None, target, node.heads, True))
             return
-        linear, others = self.read_by(out, LinearNode, LogitsNode)
+        linear, others = self.read_by(out, LinearNode, ExpertsNode, LogitsNode)
         act = self.new_act(out) if linear else None
         plain = self.new_f32(out) if others or not linear else None
         if isinstance(node, LayerNormNode):
@@ -193,6 +205,38 @@ class _Lowering:
         if len(later) != 1 or x.id not in self.f32:
             return None
         return self.f32[x.id]
+
+    def route(self, node: RouteNode) -> None:
+        scores, how = self.number(node.inputs[0]), node.routing
+        routes = self.new_f32(node.outputs[0])
+        self.ops.append(
+            Route(scores, routes, node.bias, how.used, how.gating, how.normalise, how.scale)
+        )
+
+    def experts(self, node: ExpertsNode, index: int) -> None:
+        (x, routes), (out,) = node.inputs, node.outputs
+        act, used = self.activations(x), routes.width // 2
+        target = self.residual_target(node, index)
+        if target is not None:
+            self.fused[out.id] = target
+        self.ops.append(
+            Experts(
+                act,
+                self.number(routes),
+                self.new_f32(out) if target is None else target,
+                node.weights,
+                node.biases,
+                used,
+                node.activation,
+                target is not None,
+                pairs=self.work("f32", 2 * (used + node.count + 1)),
+                sorted=self.work("act", used * x.width),
+                gates=self.work("f32", used * _spread(node.ffn)),
+                ups=self.work("f32", used * _spread(node.ffn)),
+                hidden=self.work("act", used * node.ffn),
+                rows=self.work("f32", used * _spread(x.width)),
+            )
+        )
 
     def add(self, node: AddNode) -> None:
         for value in node.inputs:
@@ -234,6 +278,7 @@ class _Lowering:
                 node.window,
                 node.softcap,
                 node.bidirectional,
+                node.sinks,
             )
         )
 
@@ -251,7 +296,15 @@ class _Lowering:
         )
 
 
-_BUFFER_FIELDS = ("x", "act", "out", "outs", "q", "k", "v", "gate", "up")
+_BUFFER_FIELDS = (
+    "x", "act", "out", "outs", "q", "k", "v", "gate", "up", "routes", "pairs", "sorted", "gates",
+    "ups", "hidden", "rows",
+)  # fmt: skip
+
+
+def _spread(width: int) -> int:
+    """Rows of a multiple of 2 KiB would meet in a few sets of the L1 cache."""
+    return width + 16 if width % 512 == 0 else width
 
 
 def _buffers_of(op: Op) -> list[int]:

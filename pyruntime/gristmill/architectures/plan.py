@@ -14,8 +14,9 @@ from typing import Any, ClassVar, Literal
 PLAN_VERSION = 2
 PAGE_POSITIONS = 64  # positions of a KV page
 
-Activation = Literal["silu", "gelu_tanh", "gelu", "tanh"]
+Activation = Literal["silu", "gelu_tanh", "gelu", "tanh", "swiglu_oai"]
 Pool = Literal["last", "first", "mean"]
+Gating = Literal["softmax", "sigmoid", "chosen_softmax"]
 
 
 @dataclass(frozen=True)
@@ -32,18 +33,26 @@ class Buffer:
 class Weight:
     """A tensor of the file and the shape it must have (rows first).
 
-    Or a slice of a fused matrix: rows from `first_row` on of the `of_rows` that the tensor has.
+    Or a slice of a fused matrix: rows from `first_row` on of the `of_rows` that the tensor has. Or
+    matrices of `experts` one below the other, where the tensor has a dimension for them.
     """
 
     name: str
     shape: tuple[int, ...]
     first_row: int = 0
     of_rows: int = 0
+    experts: int = 1
 
     @property
     def tensor_shape(self) -> tuple[int, ...]:
         """The shape of the whole tensor."""
+        if self.experts > 1:
+            return (self.experts, self.shape[0] // self.experts, self.shape[1])
         return (self.of_rows, *self.shape[1:]) if self.of_rows else self.shape
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether a tensor of that shape can be read as this; one row may be a vector."""
+        return self.tensor_shape in {shape, (1, *shape)}
 
 
 @dataclass(frozen=True)
@@ -165,6 +174,7 @@ class Attention:
     """out = attention of q over the layer's cache (window 0: all; softcap 0: none).
 
     Causal, or bidirectional over the batch, where a token sees those up to window / 2 away.
+    Sinks are scores, one per head, that take a share of the weights and add no value.
     """
 
     op: ClassVar[str] = "attention"
@@ -176,6 +186,7 @@ class Attention:
     window: int
     softcap: float = 0.0
     bidirectional: bool = False
+    sinks: int | None = None
 
 
 @dataclass(frozen=True)
@@ -187,6 +198,47 @@ class Glu:
     up: int | None
     act: int
     activation: Activation = "silu"
+
+
+@dataclass(frozen=True)
+class Route:
+    """routes = ids of the best `used` of the scores x (with the bias), then their shares.
+
+    Shares are made of the scores by `gating`, divided by their sum with `normalise`, and scaled.
+    """
+
+    op: ClassVar[str] = "route"
+    x: int
+    routes: int
+    bias: int | None
+    used: int
+    gating: Gating
+    normalise: bool
+    scale: float
+
+
+@dataclass(frozen=True)
+class Experts:
+    """out (+)= share * down(activation(gate x) * up x), summed over the chosen experts.
+
+    The last six are work space, where tokens are sorted by expert.
+    """
+
+    op: ClassVar[str] = "experts"
+    act: int
+    routes: int
+    out: int
+    weights: tuple[int, ...]
+    biases: tuple[int | None, ...]
+    used: int
+    activation: Activation
+    accumulate: bool
+    pairs: int
+    sorted: int
+    gates: int
+    ups: int
+    hidden: int
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -228,6 +280,8 @@ Op = (
     | RopeStore
     | Attention
     | Glu
+    | Route
+    | Experts
     | SelectRows
     | Logits
     | Output
@@ -287,9 +341,14 @@ class Plan:
     @property
     def macs_per_token(self) -> int:
         """Multiply-accumulates of the linear layers per token, without the output layer."""
-        return sum(
-            self._size(weight) for op in self.ops if isinstance(op, Linear) for weight in op.weights
-        )
+        total = 0
+        for op in self.ops:
+            if isinstance(op, Linear):
+                total += sum(self._size(weight) for weight in op.weights)
+            if isinstance(op, Experts):
+                share = op.used / self.weights[op.weights[0]].experts
+                total += round(share * sum(map(self._size, op.weights)))
+        return total
 
     @property
     def macs_per_logits_row(self) -> int:
@@ -331,11 +390,13 @@ class Plan:
         for field in fields(op):
             value = getattr(op, field.name)
             items = value if isinstance(value, tuple) else (value,)
-            if field.name in _BUFFER_READS:
+            if field.name in _WORK:
+                continue
+            if field.name in _BUFFER_READS or (field.name == "routes" and isinstance(op, Experts)):
                 reads += [self._buffer(item) for item in items if item is not None]
-            elif field.name in _BUFFER_WRITES or self._is_act_output(op, field.name):
+            elif field.name in _BUFFER_WRITES or self._is_output(op, field.name):
                 writes += [self._buffer(item) for item in items if item is not None]
-            elif field.name in {"weight", "weights", "bias", "biases", "factors"}:
+            elif field.name in {"weight", "weights", "bias", "biases", "factors", "sinks"}:
                 rest += [self._weight(item) for item in items if item is not None]
             elif field.name == "act":
                 reads.append(self._buffer(value))
@@ -356,8 +417,9 @@ class Plan:
         return f"{left}{arrow}{right}" + (f"; {', '.join(rest)}" if rest else "")
 
     @staticmethod
-    def _is_act_output(op: Op, field: str) -> bool:
-        return field == "act" and isinstance(op, RmsNorm | LayerNorm | Quantize | Glu)
+    def _is_output(op: Op, field: str) -> bool:
+        made = isinstance(op, RmsNorm | LayerNorm | Quantize | Glu)
+        return (field == "act" and made) or (field == "routes" and isinstance(op, Route))
 
     def _buffer(self, index: int) -> str:
         buffer = self.buffers[index]
@@ -375,3 +437,4 @@ class Plan:
 
 _BUFFER_READS = {"x", "q", "k", "v", "gate", "up"}
 _BUFFER_WRITES = {"out", "outs"}
+_WORK = {"pairs", "sorted", "gates", "ups", "hidden", "rows"}

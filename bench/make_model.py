@@ -67,6 +67,18 @@ def rope_factors(shape: Shape) -> NDArray[np.float32]:
     return np.where(wavelength > trained / low, factor, divisor).astype(np.float32)
 
 
+def feed_forward(shape: Shape, i: int) -> Iterator[tuple[str, int, int, float]]:
+    """The same as matrices(), of one layer's second half; experts one below the other."""
+    unit, residual = 1 / math.sqrt(shape.dim), 1 / math.sqrt(2 * shape.layers)
+    count, ffn, kind = 1, shape.ffn, ""
+    if shape.experts:
+        count, ffn, kind = shape.experts, shape.expert_ffn, "_exps"
+        yield f"blk.{i}.ffn_gate_inp.weight", count, shape.dim, unit
+    yield f"blk.{i}.ffn_gate{kind}.weight", count * ffn, shape.dim, unit
+    yield f"blk.{i}.ffn_up{kind}.weight", count * ffn, shape.dim, unit
+    yield f"blk.{i}.ffn_down{kind}.weight", count * shape.dim, ffn, 2 * residual / math.sqrt(ffn)
+
+
 def matrices(shape: Shape, gain: float = OUTPUT_GAIN) -> Iterator[tuple[str, int, int, float]]:
     """(name, rows, columns, deviation) of every weight matrix, in file order."""
     q, kv = shape.heads * shape.head_size, shape.kv_heads * shape.head_size
@@ -79,9 +91,7 @@ def matrices(shape: Shape, gain: float = OUTPUT_GAIN) -> Iterator[tuple[str, int
         yield f"blk.{i}.attn_k.weight", kv, shape.dim, unit
         yield f"blk.{i}.attn_v.weight", kv, shape.dim, unit
         yield f"blk.{i}.attn_output.weight", shape.dim, q, residual / math.sqrt(q)
-        yield f"blk.{i}.ffn_gate.weight", shape.ffn, shape.dim, unit
-        yield f"blk.{i}.ffn_up.weight", shape.ffn, shape.dim, unit
-        yield f"blk.{i}.ffn_down.weight", shape.dim, shape.ffn, 2 * residual / math.sqrt(shape.ffn)
+        yield from feed_forward(shape, i)
     if not shape.tied:
         yield "output.weight", shape.vocab, shape.dim, gain / math.sqrt(shape.dim)
 
@@ -106,10 +116,16 @@ def tensors(
         ) -> Bytes:  # fmt: skip
             return random_blocks(_rng(seed, name), kind, rows, columns, deviation).reshape(-1)
 
-        yield Tensor(name, kind, (rows, columns), make)
+        full: tuple[int, ...] = (rows, columns)
+        if name.endswith("_exps.weight"):
+            full = (shape.experts, rows // shape.experts, columns)
+        yield Tensor(name, kind, full, make)
     for i in range(shape.layers):
         yield _vector(seed, f"blk.{i}.attn_norm.weight", shape.dim, 1.0)
         yield _vector(seed, f"blk.{i}.ffn_norm.weight", shape.dim, 1.0)
+        if shape.qk_norm:
+            yield _vector(seed, f"blk.{i}.attn_q_norm.weight", shape.head_size, 1.0)
+            yield _vector(seed, f"blk.{i}.attn_k_norm.weight", shape.head_size, 1.0)
         if shape.qkv_bias:
             kv = shape.kv_heads * shape.head_size
             for kind, size in (("q", shape.heads * shape.head_size), ("k", kv), ("v", kv)):
@@ -140,6 +156,10 @@ def add_metadata(writer: Writer, shape: Shape, name: str, file_type: int) -> Non
     writer.add(f"{a}.rope.dimension_count", shape.head_size, "uint32")
     writer.add(f"{a}.rope.freq_base", shape.rope_base, "float32")
     writer.add(f"{a}.vocab_size", shape.vocab, "uint32")
+    if shape.experts:
+        writer.add(f"{a}.expert_count", shape.experts, "uint32")
+        writer.add(f"{a}.expert_used_count", shape.experts_used, "uint32")
+        writer.add(f"{a}.expert_feed_forward_length", shape.expert_ffn, "uint32")
 
 
 def add_vocabulary(writer: Writer, vocab: Vocabulary) -> None:

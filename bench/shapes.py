@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Shape:
-    """A decoder of the LLaMA family (or Qwen 2: the same with biases on q, k, v).
+    """A decoder of the LLaMA family, or Qwen 2 (biases on q, k, v), or Qwen 3 MoE (norms on q, k).
 
     Attributes:
         dim, ffn, layers, heads, kv_heads: sizes; dim need not be heads * head_dim.
@@ -23,6 +23,9 @@ class Shape:
         rope_freqs: writes the LLaMA 3.1+ frequency factors.
         eps: RMSNorm epsilon.
         tied: the output matrix is the token embedding.
+        experts: of a layer; 0: it is dense.
+        experts_used: by a token.
+        expert_ffn: rows of an expert's gate.
         architecture: `general.architecture`.
         tokenizer: "llama" (SentencePiece) or the pre-tokenizer of a byte-level BPE.
     """
@@ -39,6 +42,9 @@ class Shape:
     rope_freqs: bool = False
     eps: float = 1e-5
     tied: bool = False
+    experts: int = 0
+    experts_used: int = 0
+    expert_ffn: int = 0
     architecture: str = "llama"
     tokenizer: str = "llama"
 
@@ -51,6 +57,11 @@ class Shape:
     def qkv_bias(self) -> bool:
         """Whether q, k and v have biases."""
         return self.architecture == "qwen2"
+
+    @property
+    def qk_norm(self) -> bool:
+        """Whether the heads of q and k are normed."""
+        return self.architecture == "qwen3moe"
 
 
 _LLAMA3 = Shape(
@@ -67,6 +78,12 @@ _QWEN25 = Shape(
 _SMOLLM2 = Shape(
     dim=576, ffn=1536, layers=30, heads=9, kv_heads=3, vocab=49152, context=8192,
     rope_base=100000.0, tied=True, tokenizer="smollm",
+)  # fmt: skip
+# No published model: 3.3 billion weights, of which a token uses 0.6.
+_MIXTURE = Shape(
+    dim=1536, ffn=6144, layers=20, heads=16, kv_heads=4, vocab=65536, context=32768, head_dim=128,
+    rope_base=1000000.0, eps=1e-6, tied=True, experts=64, experts_used=8, expert_ffn=512,
+    architecture="qwen3moe", tokenizer="qwen2",
 )  # fmt: skip
 
 SHAPES: dict[str, Shape] = {
@@ -88,6 +105,7 @@ SHAPES: dict[str, Shape] = {
     "qwen2.5-7b": replace(
         _QWEN25, dim=3584, ffn=18944, layers=28, heads=28, kv_heads=4, vocab=152064, tied=False
     ),
+    "moe-3b-a0.6b": _MIXTURE,
     "smollm2-135m": _SMOLLM2,
     "smollm2-360m": replace(_SMOLLM2, dim=960, ffn=2560, layers=32, heads=15, kv_heads=5),
 }

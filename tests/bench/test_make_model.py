@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 import gguf
 from blocks import FILLERS, GEOMETRY, random_blocks, row_bytes
-from gristmill import _core
+from gristmill import Model, _core
 from gristmill.gguf import File
 from gristmill.quantize.recipe import FILE_TYPES, tensor_type, use_more_bits
 from make_model import main, matrices, random_model, rope_factors, tensors
@@ -91,6 +92,7 @@ def test_type_mix(file_type: str, shape: str, expected: dict[str, int]) -> None:
         ("mistral-7b", 7.242e9),
         ("llama2-13b", 13.016e9),
         ("smollm2-135m", 0.1345e9),
+        ("moe-3b-a0.6b", 3.277e9),
     ],
 )
 def test_parameter_counts(shape: str, parameters: float) -> None:
@@ -132,6 +134,18 @@ def test_types_by_tensor_name(tmp_path: Path) -> None:
     assert types["blk.1.attn_v.weight"] == "Q6_K"
     assert types["blk.1.attn_q.weight"] == "Q4_0"
     assert types["blk.1.attn_norm.weight"] == "F32"
+
+
+def test_a_mixture_is_run(tmp_path: Path) -> None:
+    shape = replace(SHAPES["moe-3b-a0.6b"], dim=256, layers=2, vocab=600, experts=5, expert_ffn=256)
+    path = tmp_path / "m.gguf"
+    random_model(path, replace(shape, experts_used=2), "Q4_K_M")
+    types = {name: info.type for name, info in File(path).tensors.items()}
+    assert types["blk.1.ffn_down_exps.weight"] == "Q6_K"
+    assert types["blk.0.ffn_gate_inp.weight"] == "F32"
+    session = Model.load(path, threads=1).session(context=32)
+    session.append([1, 2, 3])
+    assert np.isfinite(session.logits()).all()
 
 
 @pytest.mark.parametrize(

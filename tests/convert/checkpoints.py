@@ -13,7 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-_NAMES = {"float32": "F32", "float16": "F16", "uint16": "BF16", "float64": "F64", "int32": "I32"}
+_NAMES = {
+    "float32": "F32", "float16": "F16", "uint16": "BF16", "float64": "F64", "int32": "I32",
+    "uint8": "U8",
+}  # fmt: skip
 DATA = Path(__file__).resolve().parents[1] / "data" / "tokenizer"
 
 LLAMA: dict[str, Any] = {

@@ -87,6 +87,29 @@ CASES = {
             "llama_4_scaling_beta": 0.3,
         }},
     ),
+    "mixtral": TinyCase(
+        "llama", "MixtralForCausalLM", {"num_local_experts": 6, "num_experts_per_tok": 2},
+    ),
+    "qwen3moe": TinyCase("qwen3moe", "Qwen3MoeForCausalLM", {
+        "head_dim": 24, "num_experts": 9, "num_experts_per_tok": 3, "moe_intermediate_size": 32,
+        "norm_topk_prob": True}),
+    "qwen3moe-plain": TinyCase("qwen3moe", "Qwen3MoeForCausalLM", {
+        "num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 48,
+        "norm_topk_prob": False}),
+    "qwen2moe": TinyCase("qwen2moe", "Qwen2MoeForCausalLM", {
+        "num_experts": 6, "num_experts_per_tok": 4, "moe_intermediate_size": 32,
+        "shared_expert_intermediate_size": 40, "norm_topk_prob": False}),
+    "granitemoe": TinyCase("granitemoe", "GraniteMoeForCausalLM", {
+        "num_local_experts": 8, "num_experts_per_tok": 3, "embedding_multiplier": 3.0,
+        "residual_multiplier": 0.4, "attention_multiplier": 0.1, "logits_scaling": 0.8}),
+    "granitemoe-shared": TinyCase("granitemoe", "GraniteMoeSharedForCausalLM", {
+        "num_local_experts": 4, "num_experts_per_tok": 2, "shared_intermediate_size": 48,
+        "embedding_multiplier": 2.0, "residual_multiplier": 0.6}),
+    "olmoe": TinyCase("olmoe", "OlmoeForCausalLM", {
+        "num_experts": 8, "num_experts_per_tok": 3, "intermediate_size": 48}),
+    "gpt-oss": TinyCase("gpt-oss", "GptOssForCausalLM", {
+        "num_local_experts": 6, "num_experts_per_tok": 3, "head_dim": 24, "sliding_window": WINDOW,
+        "rope_parameters": {**_YARN, "truncate": False}}),
     "qwen2": TinyCase("qwen2", "Qwen2ForCausalLM", {"tie_word_embeddings": True}),
     "qwen2-window": TinyCase(
         "qwen2", "Qwen2ForCausalLM",
@@ -151,16 +174,16 @@ def random_weights(
     for name, shape in shapes.items():
         values = random.standard_normal(shape)
         kind = name.split(".")[-2]
-        if kind == "embed_tokens":
+        if name.endswith("bias"):
+            values *= 0.5
+        elif kind == "embed_tokens":
             values *= embedding
         elif kind in {"q_proj", "k_proj", "qkv_proj"} and len(shape) == 2:
             values *= 1.4 * shape[1] ** -0.5
-        elif kind in {"o_proj", "down_proj"}:
-            values *= 0.7 * residual * shape[1] ** -0.5
-        elif len(shape) == 2:
-            values *= (0.5 if kind == "lm_head" else 1.0) * shape[1] ** -0.5
-        elif name.endswith("bias"):
-            values *= 0.5
+        elif kind in {"o_proj", "down_proj", "w2", "output_linear"}:
+            values *= 0.7 * residual * shape[-1] ** -0.5
+        elif len(shape) > 1:
+            values *= (0.5 if kind == "lm_head" else 1.0) * shape[-1] ** -0.5
         else:
             values = values / 8 + (0.5 if kind.startswith("post_") else 1.0) - gemma
         weights[name] = values.astype(np.float32)
@@ -209,12 +232,12 @@ def stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     return {n: tuple(header[n]["shape"]) for n in sorted(header) if n != "__metadata__"}
 
 
-def save_checkpoint(folder: Path, config: str, weights: Mapping[str, NDArray[np.float32]]) -> None:
+def save_checkpoint(folder: Path, config: str, weights: Mapping[str, NDArray[Any]]) -> None:
     """A checkpoint without torch: config.json as given, and the weights."""
     header, end = {}, 0
     for name, values in weights.items():
         header[name] = {
-            "dtype": "F32",
+            "dtype": "U8" if values.dtype == np.uint8 else "F32",
             "shape": values.shape,
             "data_offsets": [end, end := end + values.nbytes],
         }

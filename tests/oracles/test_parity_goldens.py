@@ -13,17 +13,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hf_tiny import CASES, COUNT, convert_folder, save_checkpoint, weights_of
+from numpy.typing import NDArray
 from parity import TOKENS, our_logits
 from tiny_models import TOLERANCE_F16_CACHE
 
 from gristmill import Model, _core
 
 
-def _write(name: str, data_dir: Path, folder: Path, kind: str = "f32") -> Path:
+def recorded(name: str, data_dir: Path) -> tuple[str, dict[str, NDArray[np.float32]]]:
+    """config.json and the weights of a case."""
     with np.load(data_dir / "goldens/parity.npz") as goldens:
         config, shapes = (str(goldens[f"{name}.{part}"]) for part in ("config", "shapes"))
     sizes = {key: tuple(shape) for key, shape in json.loads(shapes).items()}
-    save_checkpoint(folder, config, weights_of(name, config, sizes))
+    return config, weights_of(name, config, sizes)
+
+
+def _write(name: str, data_dir: Path, folder: Path, kind: str = "f32") -> Path:
+    save_checkpoint(folder, *recorded(name, data_dir))
     return convert_folder(folder, kind)
 
 

@@ -50,8 +50,8 @@ first and last token.
 |---|---|---|---|---|---|---|---|
 """
 TAIL = """
-`general.architecture` may also be `mistral`, another name of `llama`. Experts (MoE) are refused for
-now. Other names that are known get an error that says what comes nearest:
+`general.architecture` may also be `mistral`, another name of `llama`. Other names that are known
+get an error that says what comes nearest:
 
 {others}.
 

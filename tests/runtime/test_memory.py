@@ -15,13 +15,18 @@ from shapes import Shape
 
 # A vocabulary and a KV cache that weigh as much as the weights, and an odd shape of small blocks.
 WIDE = Shape(dim=512, ffn=1024, layers=4, heads=8, kv_heads=8, vocab=24000, context=8192)
+MIXTURE = Shape(
+    dim=512, ffn=1024, layers=4, heads=8, kv_heads=4, vocab=6000, context=1024, experts=16,
+    experts_used=4, expert_ffn=512, architecture="qwen3moe", tokenizer="qwen2",
+)  # fmt: skip
 ODD = Shape(dim=320, ffn=864, layers=5, heads=5, kv_heads=1, vocab=4099, context=2048, tied=True)
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("memory")
-    made = {"wide": folder / "wide.gguf", "odd": folder / "odd.gguf"}
+    made = {name: folder / f"{name}.gguf" for name in ("wide", "odd", "mixture")}
+    random_model(made["mixture"], MIXTURE, "Q4_K_M")
     random_model(made["wide"], WIDE, "Q4_K_M")
     random_model(made["odd"], ODD, {"default": "Q8_0", "token_embd": "F16"})
     return {**made, "bundled": hub.bundled_model()}
@@ -30,7 +35,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.mark.measures
 @pytest.mark.parametrize(
     ("name", "context", "batch"),
-    [("bundled", 1024, 512), ("wide", 6000, 256), ("wide", 64, 64), ("odd", 2048, 2048)],
+    [
+        ("bundled", 1024, 512),
+        ("wide", 6000, 256),
+        ("wide", 64, 64),
+        ("odd", 2048, 2048),
+        ("mixture", 1024, 512),
+    ],
 )
 def test_the_plan_is_within_3_percent_of_the_peak(
     files: dict[str, Path], name: str, context: int, batch: int

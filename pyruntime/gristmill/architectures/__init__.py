@@ -24,7 +24,8 @@ __all__ = ["Plan", "build_plan", "known", "register"]
 
 # Modules of this folder, the most used first.
 _FAMILIES = (
-    "llama", "qwen", "gemma", "bert", "gemma_embedding", "glm", "granite", "olmo", "phi",
+    "llama", "qwen", "gemma", "bert", "gemma_embedding", "glm", "gpt_oss", "granite", "olmo",
+    "phi",
 )  # fmt: skip
 _REGISTRY: dict[str, type[Decoder]] = {}
 _SHOWN = 40  # problems in one message
@@ -102,7 +103,7 @@ def _compared(plan: Plan, tensors: Mapping[str, Tensor]) -> Plan:
         tensor = tensors.get(weight.name)
         if tensor is None:
             problems.append(f"{weight.name!r} is missing")
-        elif tuple(tensor.shape) != weight.tensor_shape:
+        elif not weight.fits(tuple(tensor.shape)):
             problems.append(
                 f"{weight.name!r} has shape {list(tensor.shape)}, "
                 f"expected {list(weight.tensor_shape)}"

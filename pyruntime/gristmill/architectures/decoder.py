@@ -12,9 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Protocol
 
-from gristmill.architectures.graph import Graph, Heads, Value
+from gristmill.architectures.graph import Graph, Heads, Routing, Value
 from gristmill.architectures.hyperparameters import Hyperparameters
 from gristmill.architectures.lower import lower
+from gristmill.architectures.mixture import (
+    Mixture,
+    chosen_experts,
+    read_mixture,
+    shared_expert,
+)
 from gristmill.architectures.plan import Activation, Plan, Rope
 from gristmill.architectures.pooling import Embedder
 from gristmill.architectures.rope import read_rope
@@ -69,16 +75,14 @@ class Shape:
     rope: Rope
 
 
-def read_shape(source: Source, keys: Hyperparameters, eps_key: str) -> Shape:
+def read_shape(
+    source: Source, keys: Hyperparameters, eps_key: str, *, whole_pairs: bool = True
+) -> Shape:
     """Reads and checks the usual keys; problems are collected in `keys`.
 
     Raises:
         UnsupportedError: They describe something that has no operations here.
     """
-    if keys.count("expert_count", 0, least=0, most=1 << 20) > 0:
-        raise UnsupportedError(
-            "[metadata] The feed-forward layer must be dense. Got experts (MoE)."
-        )
     width = keys.count("embedding_length", most=MAX_WIDTH)
     heads = _read_heads(keys, width)
     n_rot = keys.count("rope.dimension_count", heads.head_dim, least=2, most=MAX_HEAD_DIM)
@@ -95,7 +99,7 @@ def read_shape(source: Source, keys: Hyperparameters, eps_key: str) -> Shape:
         ffn=keys.count("feed_forward_length", most=MAX_WIDTH),
         heads=heads,
         eps=keys.real(f"attention.{eps_key}", above=0.0, most=1.0),
-        rope=read_rope(keys, n_rot, context),
+        rope=read_rope(keys, n_rot, context, whole_pairs=whole_pairs),
     )
 
 
@@ -132,22 +136,28 @@ class Decoder(Embedder):
         neox: Whether rotary pairs are half a head apart; else they are neighbours.
         qk_norm: Norms of queries and keys before they are rotated: of each head, or of all at once.
         activation: Of the feed-forward layer's gate.
+        ffn_norm: The norm before the feed-forward layer.
         fused_up: Whether ffn_up holds the gate's rows, then its own.
         window_period: One in so many layers, the last of each group, sees all positions while the
             others have the window; 0: all have it.
         usual_window: Where the file does not say; 0: none.
         bidirectional: Whether tokens see those after them, too.
         eps_key: Where the file has the epsilon of norms.
+        whole_yarn_pairs: Whether YaRN's borders between fast and slow are rounded to pairs.
+        usual_routing: Of a mixture of experts, where the file does not say.
     """
 
     neox: ClassVar[bool] = False
     qk_norm: ClassVar[Literal["none", "heads", "row"]] = "none"
     activation: ClassVar[Activation] = "silu"
     fused_up: ClassVar[bool] = False
+    ffn_norm: ClassVar[str] = "ffn_norm"
     window_period: ClassVar[int] = 0
     usual_window: ClassVar[int] = 0
     bidirectional: ClassVar[bool] = False
     eps_key: ClassVar[str] = "layer_norm_rms_epsilon"
+    whole_yarn_pairs: ClassVar[bool] = True
+    usual_routing: ClassVar[Routing] = Routing(1)
 
     embedding_scale = 1.0
     residual_scale = 1.0
@@ -160,7 +170,11 @@ class Decoder(Embedder):
         self.source = source
         self.architecture = architecture
         keys = Hyperparameters(source.metadata, architecture)
-        self.shape = read_shape(source, keys, self.eps_key)
+        self.shape = read_shape(source, keys, self.eps_key, whole_pairs=self.whole_yarn_pairs)
+        self.mixture = read_mixture(keys, self.shape.ffn, MAX_WIDTH, usual=self.usual_routing)
+        mixture = self.mixture
+        if mixture and not mixture.shared_ffn and self.has(f"blk.{mixture.first}.ffn_up_shexp"):
+            keys.refuse("an expert of all tokens whose length is not given")
         self.windows = self.read_windows(keys)
         if keys.given("attention.scale"):
             self.score_scale = keys.real("attention.scale", above=0.0, most=MAX_SCALE)
@@ -181,7 +195,21 @@ class Decoder(Embedder):
     def block(self, g: Graph, x: Value, i: int) -> Value:
         """Appends block i; x and the result are [T, width]."""
         x = g.add(x, self.attention(g, g.rms_norm(x, f"blk.{i}.attn_norm"), i))
-        return g.add(x, self.feed_forward(g, g.rms_norm(x, f"blk.{i}.ffn_norm"), i))
+        h = g.rms_norm(x, f"blk.{i}.{self.ffn_norm}")
+        x = g.add(x, self.feed_forward(g, h, i))
+        mixture = self.mixture_of(i)
+        if mixture is None or mixture.shared_ffn == 0:
+            return x
+        shared = shared_expert(
+            g,
+            mixture,
+            h,
+            i,
+            activation=self.activation,
+            scale=self.residual_scale,
+            has=self.has,
+        )
+        return g.add(x, shared)
 
     def attention(self, g: Graph, h: Value, i: int) -> Value:
         """Grouped-query attention and its output layer."""
@@ -199,6 +227,7 @@ class Decoder(Embedder):
             window=self.windows[i],
             softcap=self.score_cap,
             bidirectional=self.bidirectional,
+            sinks=f"blk.{i}.attn_sinks" if self.has(f"blk.{i}.attn_sinks") else "",
         )
         (out,) = g.linear(a, f"blk.{i}.attn_output", scale=self.residual_scale)
         return out
@@ -218,7 +247,12 @@ class Decoder(Embedder):
         return q, k, v
 
     def feed_forward(self, g: Graph, h: Value, i: int) -> Value:
-        """The gated feed-forward layer."""
+        """The gated feed-forward layer, or the chosen experts of a mixture."""
+        mixture = self.mixture_of(i)
+        if mixture is not None:
+            return chosen_experts(
+                g, mixture, h, i, activation=self.activation, scale=self.residual_scale
+            )
         if self.fused_up:
             gate, up = g.split(h, f"blk.{i}.ffn_up", self.shape.ffn, self.shape.ffn)
         else:
@@ -299,7 +333,13 @@ class Decoder(Embedder):
             "ffn_gate": shape.ffn,
             "ffn_up": shape.ffn,
             "ffn_down": shape.width,
+            "ffn_down_shexp": shape.width,
+            **({} if self.mixture is None else self.mixture.rows),
         }
+
+    def mixture_of(self, i: int) -> Mixture | None:
+        """The mixture of layer i, if it has one."""
+        return self.mixture if self.mixture is not None and i >= self.mixture.first else None
 
     def has(self, name: str) -> bool:
         """Whether the file has the tensor `name`.weight."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Granite 3 and 4 (dense): the usual block with four multipliers."""
+"""Granite 3 and 4 (dense, or mixtures of experts): the usual block with four multipliers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gristmill.architectures.decoder import MAX_SCALE, Decoder
 from gristmill.architectures.hyperparameters import Hyperparameters
 
 
-@register("granite")
+@register("granite", "granitemoe")
 class Granite(Decoder):
     """Multipliers of the embedding, of both residuals, of scores (attention.scale), of logits."""
 

@@ -329,7 +329,9 @@ class Graph:
                 f"[graph] A token uses 1 to {scores.width} experts. Got {routing.used}."
             )
         out = self._value(2 * routing.used)
-        self.nodes.append(RouteNode((scores,), (out,), self._optional(f"{bias}.bias", scores.width), routing))
+        self.nodes.append(
+            RouteNode((scores,), (out,), self._optional(f"{bias}.bias", scores.width), routing)
+        )
         return out
 
     def experts(

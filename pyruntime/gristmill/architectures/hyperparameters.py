@@ -61,6 +61,11 @@ class Hyperparameters:
             return default
         return value if isinstance(value, str) else self._wrong(key, value, "a string", default)
 
+    def flag(self, key: str, default: bool) -> bool:
+        """Yes or no."""
+        value = self._scalar(key)
+        return default if value is None else bool(value)
+
     def pattern(self, key: str, layers: int, period: int) -> tuple[bool, ...]:
         """Yes or no by layer: a list, or no for the last one of each `period` layers (0: for none).
 

@@ -20,19 +20,19 @@ _INSTEAD = {
     ),
     "mistral3": "mistral4",
     "qwen2": (
-        "dream llada llada-moe maincoder mimo2 paddleocr qwen qwen2moe qwen2vl refact rwkv6qwen2 "
+        "dream llada llada-moe maincoder mimo2 paddleocr qwen qwen2vl refact rwkv6qwen2 "
         "starcoder starcoder2"
     ),
     "qwen3": (
-        "afmoe bailingmoe bailingmoe2 bailingmoe3 dflash ernie4_5 ernie4_5-moe gpt-oss grovemoe "
-        "hunyuan-dense hunyuan-moe hunyuan_vl hy_v3 hy_v4 qwen35 qwen35moe qwen3moe qwen3next "
+        "afmoe bailingmoe bailingmoe2 bailingmoe3 dflash ernie4_5 ernie4_5-moe grovemoe "
+        "hunyuan-dense hunyuan-moe hunyuan_vl hy_v3 hy_v4 qwen35 qwen35moe qwen3next "
         "qwen3vl qwen3vlmoe qwen4exp rnd1 step35"
     ),
     "gemma3": "gemma3n gemma4 gemma4-assistant",
     "phi3": "phi2 phimoe",
     "smollm3": "lfm2 lfm2moe smallthinker",
-    "granite": "granite_swa granitehybrid granitemoe graniteswitch",
-    "olmo2": "olmo olmoe",
+    "granite": "granite_swa granitehybrid graniteswitch",
+    "olmo2": "olmo",
     "glm4": "chatglm glm-dsa glm4moe glm5-next",
 }
 # What these are for has no architecture here at all.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""OLMo 2 and 3: norms only behind each half, and over all of q and of k."""
+"""OLMo 2 and 3: norms only behind each half, and over all of q and of k. OLMoE: before each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gristmill.architectures import register
 from gristmill.architectures.decoder import Decoder
-from gristmill.architectures.graph import Graph, Value
+from gristmill.architectures.graph import Graph, Routing, Value
 from gristmill.architectures.plan import Rope
 
 
@@ -29,3 +29,12 @@ class Olmo2(Decoder):
         if self.windows[i]:
             return replace(self.shape.rope, scale=1.0, scales=(), magnitude=1.0)
         return super().rope(g, i)
+
+
+@register("olmoe")
+class Olmoe(Decoder):
+    """A mixture of experts, whose shares of the softmax stay as they are."""
+
+    neox = True
+    qk_norm = "row"
+    usual_routing = Routing(1, normalise=False)

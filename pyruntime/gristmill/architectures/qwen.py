@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from gristmill.architectures import register
 from gristmill.architectures.decoder import Decoder
+from gristmill.architectures.graph import Routing
 
 
 @register("qwen2")
@@ -14,9 +15,16 @@ class Qwen2(Decoder):
     neox = True
 
 
-@register("qwen3")
+@register("qwen2moe")
+class Qwen2Moe(Qwen2):
+    """Shares of the softmax as they are, and a gated expert of all tokens."""
+
+    usual_routing = Routing(1, normalise=False)
+
+
+@register("qwen3", "qwen3moe")
 class Qwen3(Decoder):
-    """Norms of the heads of q and k take the place of biases."""
+    """Norms of the heads of q and k take the place of biases; the feed-forward may be a mixture."""
 
     neox = True
     qk_norm = "heads"

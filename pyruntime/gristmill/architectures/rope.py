@@ -22,13 +22,14 @@ MAX_FACTOR = 1e6
 _KINDS = ("none", "linear", "yarn", "longrope")
 
 
-def read_rope(keys: Hyperparameters, n_rot: int, trained: int) -> Rope:
+def read_rope(keys: Hyperparameters, n_rot: int, trained: int, *, whole_pairs: bool = True) -> Rope:
     """The rotary embedding that rope.* describes, without the factors that are tensors.
 
     Args:
         keys: The file's metadata.
         n_rot: Rotated values of a head.
         trained: Positions the model was trained for.
+        whole_pairs: Whether YaRN's borders between fast and slow are rounded to pairs.
 
     Raises:
         UnsupportedError: Another kind of scaling.
@@ -49,10 +50,10 @@ def read_rope(keys: Hyperparameters, n_rot: int, trained: int) -> Rope:
     factor = keys.real("rope.scaling.factor", old, above=0.0, most=MAX_FACTOR)
     if kind == "linear":
         return replace(plain, scale=1.0 / factor)
-    return _yarn(keys, plain, factor) if kind == "yarn" else plain
+    return _yarn(keys, plain, factor, whole_pairs) if kind == "yarn" else plain
 
 
-def _yarn(keys: Hyperparameters, plain: Rope, factor: float) -> Rope:
+def _yarn(keys: Hyperparameters, plain: Rope, factor: float, whole_pairs: bool) -> Rope:
     """YaRN: fast pairs turn as they did, slow ones as with linear scaling, others in between.
 
     The magnitude grows with the factor unless the file states it, or takes it back for all
@@ -70,8 +71,11 @@ def _yarn(keys: Hyperparameters, plain: Rope, factor: float) -> Rope:
         """The pair that turns so often within the trained context."""
         return length * math.log(max(plain.long_from, 1) / (turns * 2 * math.pi))
 
-    low = max(math.floor(pair(fast)), 0)
-    high = min(math.ceil(pair(slow)), plain.n_rot - 1)
+    first, last = pair(fast), pair(slow)
+    if whole_pairs:
+        first, last = math.floor(first), math.ceil(last)
+    low = max(float(np.float32(first)), 0.0)
+    high = min(float(np.float32(last)), plain.n_rot - 1.0)
     slope = 1.0 / max(high - low, 0.001)
     slowness = (min(max((i - low) * slope, 0.0), 1.0) for i in range(plain.n_rot // 2))
     kept = [(1.0 - share) * extrapolated for share in slowness]

@@ -169,7 +169,7 @@ def choose(config: Config) -> Scheme:
             f"Got {named:.120}."
         )
     method = config.raw("quantization_config")
-    if isinstance(method, dict):
+    if isinstance(method, dict) and method.get("quant_method") != (scheme.quantized or None):
         raise UnsupportedError(
             f"[{config.where}] Only unquantized weights are converted. "
             f"Got {method.get('quant_method', 'a quantization')!r:.40}."

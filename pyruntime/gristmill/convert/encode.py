@@ -25,7 +25,10 @@ F16_MOST = 65504.0
 # type -> general.file_type, and values of a block
 TYPES = {"F32": (0, 1), "F16": (1, 1), "Q8_0": (7, 32), "BF16": (32, 1)}
 AUTO = "auto"
-_PLAIN = ("_norm.weight", "ffn_gate_inp.weight", "position_embd.weight", "token_types.weight")
+_PLAIN = (
+    "_norm.weight", "ffn_gate_inp.weight", "ffn_gate_inp_shexp.weight", "_exps.bias",
+    "position_embd.weight", "token_types.weight",
+)  # fmt: skip
 
 
 def file_type(wanted: str, entries: Iterator[Entry]) -> str:
@@ -49,6 +52,8 @@ def file_type(wanted: str, entries: Iterator[Entry]) -> str:
 
 def output_type(output: Output, wanted: str) -> str:
     """The type of one tensor: vectors and routers stay F32, odd rows go without blocks."""
+    if output.type:
+        return output.type
     if len(output.shape) == 1 or output.name.endswith(_PLAIN):
         return "F32"
     return wanted if output.shape[-1] % TYPES[wanted][1] == 0 else "F16"
@@ -61,6 +66,9 @@ def encode(checkpoint: Checkpoint, output: Output, kind: str) -> Iterator[NDArra
         ResourceError, UnsupportedError: As Checkpoint.read.
         FormatError: A value is not finite, or too large for F16.
     """
+    if output.reader is not None:
+        yield from output.reader(checkpoint, kind)
+        return
     for span in output.spans:
         step = max(1, CHUNK // max(span.entry.columns, 1))
         if output.head_rows:
@@ -71,14 +79,14 @@ def encode(checkpoint: Checkpoint, output: Output, kind: str) -> Iterator[NDArra
             if span.entry.dtype == kind and output.shift == 0.0:
                 yield np.ascontiguousarray(stored).view(np.uint8).reshape(-1)
                 continue
-            values = _floats(stored, span.entry.dtype)
+            values = to_floats(stored, span.entry.dtype)
             if output.shift != 0.0:
                 values = values + np.float32(output.shift)
-            _check(values, span.entry, kind)
+            check_values(values, span.entry, kind)
             yield _core.encode(kind, values)
 
 
-def _floats(stored: NDArray[Any], dtype: str) -> NDArray[np.float32]:
+def to_floats(stored: NDArray[Any], dtype: str) -> NDArray[np.float32]:
     """Values as F32."""
     if dtype == "BF16":
         return (stored.astype(np.uint32) << 16).view(np.float32)
@@ -95,7 +103,7 @@ def _pairs(stored: NDArray[Any], head_rows: int) -> NDArray[Any]:
     return pairs
 
 
-def _check(values: NDArray[np.float32], entry: Entry, kind: str) -> None:
+def check_values(values: NDArray[np.float32], entry: Entry, kind: str) -> None:
     """Raises FormatError for a value that the type cannot hold."""
     most = float(np.abs(values).max(initial=0.0))
     if not np.isfinite(most):

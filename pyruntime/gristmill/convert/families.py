@@ -10,15 +10,32 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
 
 from .config import Config
 from .encoders import ENCODERS, rank
+from .gpt_oss import expert_tensors
+from .mixtures import (
+    CLAMPS,
+    EVERY_LAYER,
+    EXPERT_LENGTH,
+    EXPERTS,
+    FINE_MIXTURE,
+    GPT_OSS,
+    GRANITE_MIXTURE,
+    GRANITE_SHARED,
+    MIXTRAL,
+    MIXTURE,
+    NO_CLIP,
+    PLAIN_MIXTURE,
+    SHARED_EXPERT,
+    SHARED_MIXTURE,
+    YARN_BORDERS,
+)
 from .rope import half_rope, llama3_factors, long_factors, long_keys, rope, rope_keys, rope_real
 from .scheme import (
     Keys,
-    Name,
     Scheme,
+    block,
     count,
     maybe_count,
     maybe_real,
@@ -29,24 +46,9 @@ from .scheme import (
     table,
 )
 
-LAYER = "model.layers.{i}."
-BLOCK = "blk.{i}."
-
 # -- names --------------------------------------------------------------------------------------
 
-
-def _block(lines: Mapping[str, Name]) -> dict[str, Name]:
-    """Lines of a layer. None takes a line out in `merged`."""
-
-    def name(stem: Name) -> Name:
-        if isinstance(stem, tuple):
-            return tuple(BLOCK + part for part in stem)
-        return None if stem is None else BLOCK + stem
-
-    return {LAYER + key: name(stem) for key, stem in lines.items()}
-
-
-ATTENTION = _block(
+ATTENTION = block(
     {
         "input_layernorm": "attn_norm",
         "self_attn.q_proj": "attn_q",
@@ -55,40 +57,18 @@ ATTENTION = _block(
         "self_attn.o_proj": "attn_output",
     }
 )
-QK_NORM = _block({"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"})
-GATED = _block({"mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down"})
+QK_NORM = block({"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"})
+GATED = block({"mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down"})
 NO_GATED = dict.fromkeys(GATED)
 DECODER = merged(
     {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"},
     ATTENTION,
     GATED,
-    _block({"post_attention_layernorm": "ffn_norm"}),
-)
-EXPERTS = _block(
-    {
-        "mlp.gate": "ffn_gate_inp",
-        "mlp.experts.{e}.gate_proj": "ffn_gate_exps",
-        "mlp.experts.{e}.up_proj": "ffn_up_exps",
-        "mlp.experts.{e}.down_proj": "ffn_down_exps",
-        "mlp.experts.gate_up_proj": ("ffn_gate_exps", "ffn_up_exps"),
-        "mlp.experts.down_proj": "ffn_down_exps",
-    }
-)
-MIXTRAL = merged(
-    DECODER,
-    NO_GATED,
-    _block(
-        {
-            "block_sparse_moe.gate": "ffn_gate_inp",
-            "block_sparse_moe.experts.{e}.w1": "ffn_gate_exps",
-            "block_sparse_moe.experts.{e}.w2": "ffn_down_exps",
-            "block_sparse_moe.experts.{e}.w3": "ffn_up_exps",
-        }
-    ),
+    block({"post_attention_layernorm": "ffn_norm"}),
 )
 SANDWICH = merged(  # a norm before and one behind each half
     DECODER,
-    _block(
+    block(
         {
             "post_attention_layernorm": "post_attention_norm",
             "pre_feedforward_layernorm": "ffn_norm",
@@ -99,7 +79,7 @@ SANDWICH = merged(  # a norm before and one behind each half
 POST_NORM = merged(
     DECODER,
     QK_NORM,
-    _block(
+    block(
         {
             "input_layernorm": None,
             "post_attention_layernorm": "post_attention_norm",
@@ -108,11 +88,11 @@ POST_NORM = merged(
     ),
 )
 FUSED_UP = merged(
-    DECODER, NO_GATED, _block({"mlp.gate_up_proj": "ffn_up", "mlp.down_proj": "ffn_down"})
+    DECODER, NO_GATED, block({"mlp.gate_up_proj": "ffn_up", "mlp.down_proj": "ffn_down"})
 )
 FUSED = merged(
     FUSED_UP,
-    _block(
+    block(
         {
             "self_attn.q_proj": None,
             "self_attn.k_proj": None,
@@ -123,7 +103,7 @@ FUSED = merged(
 )
 GLM = merged(
     FUSED_UP,
-    _block(
+    block(
         {
             "post_self_attn_layernorm": "post_attention_norm",
             "post_mlp_layernorm": "post_ffw_norm",
@@ -147,20 +127,6 @@ DENSE = table(
     }
 )
 WINDOW = table({"attention.sliding_window": maybe_count("sliding_window")})
-MIXTURE = table(
-    {
-        "expert_count": count("num_local_experts"),
-        "expert_used_count": count("num_experts_per_tok"),
-    }
-)
-FINE_MIXTURE = table(
-    {
-        "expert_count": count("num_experts", "num_local_experts"),
-        "expert_used_count": count("num_experts_per_tok"),
-        "expert_feed_forward_length": count("moe_intermediate_size"),
-        "expert_weights_norm": lambda config: config.flag("norm_topk_prob", False),
-    }
-)
 MULTIPLIERS = table(
     {
         "attention.scale": maybe_real("attention_multiplier"),
@@ -262,13 +228,18 @@ SCHEMES = (
     ),
     Scheme(
         "llama", ("MixtralForCausalLM",),
-        MIXTRAL, (*LLAMA_KEYS, MIXTURE), (llama3_factors,), PAIRS,
+        merged(DECODER, NO_GATED, MIXTRAL), (*LLAMA_KEYS, MIXTURE), (llama3_factors,), PAIRS,
     ),
     Scheme(
         "mistral3", ("Mistral3ForConditionalGeneration", "Ministral3ForCausalLM"),
         DECODER, (*LLAMA_KEYS, TEMPERATURE), (llama3_factors,), PAIRS,
     ),
     Scheme("qwen2", ("Qwen2ForCausalLM",), DECODER, (DENSE, rope, layer_windows)),
+    Scheme(
+        "qwen2moe", ("Qwen2MoeForCausalLM",),
+        merged(DECODER, NO_GATED, EXPERTS, SHARED_EXPERT),
+        (DENSE, rope, layer_windows, FINE_MIXTURE, SHARED_MIXTURE), checks=(EVERY_LAYER,),
+    ),
     Scheme(
         "qwen3", ("Qwen3ForCausalLM", "Qwen3Model"),
         merged(DECODER, QK_NORM), (DENSE, rope, layer_windows), says_yes=True,
@@ -280,6 +251,7 @@ SCHEMES = (
     Scheme(
         "qwen3moe", ("Qwen3MoeForCausalLM",),
         merged(DECODER, NO_GATED, QK_NORM, EXPERTS), (DENSE, rope, layer_windows, FINE_MIXTURE),
+        checks=(EVERY_LAYER,),
     ),
     Gemma("gemma", ("GemmaForCausalLM",), DECODER, (DENSE, rope)),
     Gemma(
@@ -307,6 +279,21 @@ SCHEMES = (
     Scheme(
         "granite", ("GraniteForCausalLM",),
         DECODER, (DENSE, rope, MULTIPLIERS), (llama3_factors,), PAIRS,
+    ),
+    Scheme(
+        "granitemoe", ("GraniteMoeForCausalLM", "GraniteMoeSharedForCausalLM"),
+        merged(DECODER, NO_GATED, GRANITE_MIXTURE),
+        (DENSE, rope, MULTIPLIERS, MIXTURE, GRANITE_SHARED), (llama3_factors,), PAIRS,
+    ),
+    Scheme(
+        "olmoe", ("OlmoeForCausalLM",),
+        merged(DECODER, NO_GATED, QK_NORM, EXPERTS), (DENSE, rope, PLAIN_MIXTURE),
+        checks=(NO_CLIP,),
+    ),
+    Scheme(
+        "gpt-oss", ("GptOssForCausalLM",),
+        merged(DECODER, NO_GATED, GPT_OSS), (DENSE, rope, sliding(2), MIXTURE, EXPERT_LENGTH),
+        checks=(CLAMPS, YARN_BORDERS), special=expert_tensors, quantized="mxfp4",
     ),
     Scheme(
         "olmo2", ("Olmo2ForCausalLM", "Olmo3ForCausalLM"),

@@ -8,13 +8,16 @@ them; encode.py reads them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gristmill.errors import FormatError, ShapeError, UnsupportedError
 
 from .config import Config
-from .safetensors import Entry
+from .safetensors import Checkpoint, Entry
 from .scheme import Scheme
 
 _SUFFIXES = (".weight", ".bias")
@@ -47,6 +50,8 @@ class Output:
         spans: The rows it is made of, in order.
         head_rows: Rows of a head, whose halves are interleaved; 0: rows stay in order.
         shift: Added to each value.
+        reader: Gives the bytes in the type of the file, piece by piece, in place of the spans.
+        type: The only one that the tensor can have in the file; empty: any.
     """
 
     name: str
@@ -54,6 +59,8 @@ class Output:
     spans: tuple[Span, ...]
     head_rows: int = 0
     shift: float = 0.0
+    reader: Callable[[Checkpoint, str], Iterator[NDArray[np.uint8]]] | None = None
+    type: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,8 +81,11 @@ def map_tensors(scheme: Scheme, config: Config, entries: Mapping[str, Entry]) ->
     tied = config.flag("tie_word_embeddings", scheme.tied)
     sources: dict[str, dict[int, list[Span]]] = {}
     shapes: dict[str, tuple[int, ...]] = {}
+    made = scheme.special(config, entries) if scheme.special is not None else {}
     unknown, left_out = [], 0
     for key, entry in entries.items():
+        if key in made:
+            continue
         name = _plain(key).removeprefix(scheme.prefix)
         if name.endswith(_BUFFERS) or name.startswith(scheme.left_out):
             continue
@@ -101,11 +111,12 @@ def map_tensors(scheme: Scheme, config: Config, entries: Mapping[str, Entry]) ->
             f"[tensors] The conversion of {scheme.architecture!r} must know every tensor. Got "
             f"{len(unknown)} others: {_some(unknown)}."
         )
-    _require_layers(scheme, config, sources)
     outputs = [
-        _output(scheme, config, name, parts, shapes[name])
-        for name, parts in sorted(sources.items(), key=lambda item: _order(item[0]))
+        *(output for more in made.values() for output in more),
+        *(_output(scheme, config, name, parts, shapes[name]) for name, parts in sources.items()),
     ]
+    _require_layers(scheme, config, (output.name for output in outputs))
+    outputs.sort(key=lambda output: _order(output.name))
     skipped = scheme.skipped(config)
     outputs = [_without_first(output, skipped.get(output.name, 0)) for output in outputs]
     return Mapped(tuple(outputs), left_out)

@@ -108,6 +108,21 @@ class Checkpoint(Mapping[str, Entry]):
         data = self._bytes(entry, first * row_bytes, rows * row_bytes)
         return np.frombuffer(data, dtype=kind).reshape(rows, entry.columns)
 
+    def read_bytes(self, entry: Entry, first: int, rows: int) -> NDArray[np.uint8]:
+        """`rows` rows of a tensor of bytes from row `first`, [rows, columns].
+
+        Raises:
+            ResourceError: As read.
+            UnsupportedError: The tensor is not of bytes.
+        """
+        if entry.dtype != "U8":
+            raise UnsupportedError(
+                f"[{entry.path}, tensor {entry.name!r}] Quantized weights must be U8. "
+                f"Got {entry.dtype}."
+            )
+        data = self._bytes(entry, first * entry.columns, rows * entry.columns)
+        return np.frombuffer(data, dtype=np.uint8).reshape(rows, entry.columns)
+
     def close(self) -> None:
         """Closes the file that was read last."""
         if self._file is not None:

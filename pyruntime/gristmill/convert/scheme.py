@@ -8,9 +8,9 @@ of a Config; the loops over it are in mapping.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,13 @@ from numpy.typing import NDArray
 from gristmill.errors import UnsupportedError
 
 from .config import Config
+
+if TYPE_CHECKING:
+    from .mapping import Output
+    from .safetensors import Entry
+
+LAYER = "model.layers.{i}."
+BLOCK = "blk.{i}."
 
 Name = str | tuple[str, ...] | None  # of tensors in the file; None takes a line out of a table
 Reader = Callable[[Config], Any]  # None: the key is left out
@@ -50,6 +57,8 @@ class Scheme:
         says_yes: Whether models of this kind that rank say yes or no (reranker.py).
         absent: Tensors that one layer lacks although others have them.
         left_out: Beginnings of names of tensors that the file has no use for.
+        special: Tensors that no line can say, by the name of the one in the checkpoint.
+        quantized: The quant_method of config.json whose tensors `special` reads.
     """
 
     architecture: str
@@ -69,6 +78,8 @@ class Scheme:
     says_yes: bool = False
     absent: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    special: Callable[[Config, Mapping[str, Entry]], Mapping[str, Sequence[Output]]] | None = None
+    quantized: str = ""
 
 
 def table(readers: Mapping[str, Reader]) -> Keys:
@@ -142,3 +153,14 @@ def merged(*parts: Mapping[str, Any]) -> dict[str, Any]:
     for part in parts:
         joined |= part
     return {key: value for key, value in joined.items() if value is not None}
+
+
+def block(lines: Mapping[str, Name]) -> dict[str, Name]:
+    """Lines of a layer. None takes a line out in `merged`."""
+
+    def name(stem: Name) -> Name:
+        if isinstance(stem, tuple):
+            return tuple(BLOCK + part for part in stem)
+        return None if stem is None else BLOCK + stem
+
+    return {LAYER + key: name(stem) for key, stem in lines.items()}

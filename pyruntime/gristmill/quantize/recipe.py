@@ -104,6 +104,9 @@ def tensor_type(
         wanted = _output(base, columns)
     elif name.startswith("blk."):
         _, number, kind, _ = name.split(".")
+        kind = kind.removesuffix("_exps")
+        if kind == "ffn_gate_inp":
+            return "F32"
         if kind == "attn_v":
             wanted = _attn_v(file_type, base, int(number), layers, gqa)
         elif kind == "ffn_down":

@@ -15,6 +15,7 @@ from .blueprint import Blueprint
 from .report import CacheUse, LoadReport, count_formats
 
 if TYPE_CHECKING:
+    from .architectures.plan import Plan
     from .model import Model
 
 Progress = Callable[[int, int], object]
@@ -65,7 +66,16 @@ def make_report(
         cache=CacheUse("off"),
         load_seconds=0.0,
         notes=(),
+        embedding=_embedding(blueprint.require()),
     )
+
+
+def _embedding(plan: Plan) -> str:
+    """What the plan makes of a text; empty: logits."""
+    if plan.pooling in ("", "none"):
+        return "" if not plan.pooling else f"{plan.output_width} numbers per token, not pooled"
+    what = "scores" if plan.pooling == "rank" else f"numbers, pooling {plan.pooling!r}"
+    return f"{plan.output_width} {what}"
 
 
 def cache_reporter(model: Model) -> Callable[[str | None], None]:

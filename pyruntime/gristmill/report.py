@@ -71,6 +71,7 @@ class LoadReport:
     cache: CacheUse
     load_seconds: float
     notes: tuple[str, ...]
+    embedding: str = ""  # what a text becomes; empty: it is continued
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
@@ -98,6 +99,7 @@ class LoadReport:
             f"cache      {self.cache.describe()}",
             f"loaded in  {self.load_seconds:.2f} s",
         ]
+        lines += [f"embedding  {self.embedding}"] if self.embedding else []
         lines += [f"note       {note}" for note in self.notes]
         return "\n".join(lines)
 

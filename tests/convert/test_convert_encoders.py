@@ -122,6 +122,7 @@ def test_case_follows_the_tokenizer(bert: Path, tmp_path: Path, *, lowercase: bo
 def test_embeddings(bert: Path, tmp_path: Path) -> None:
     model = Model.load(convert(bert, tmp_path / "out.gguf", "f32").path, threads=1)
     assert (model.pooling, model.embedding_width) == ("mean", 64)
+    assert "embedding  64 numbers, pooling 'mean'" in model.report.describe()
     texts = ["the cat sat on the mat", "a dog", ""]
     vectors = model.embed(texts)
     assert (vectors.shape, vectors.dtype) == ((3, 64), np.float32)
@@ -317,3 +318,29 @@ def test_xlm_roberta(bert: Path, tmp_path: Path, data_dir: Path) -> None:
     for text in ("the rabbit took  a watch", "\uff21lice \ufb01", "\u4e16 unknown", "a<mask>b", ""):
         assert model.tokenizer.encode(text) == library.encode(text).ids, text
     assert model.embed(["the rabbit", "Alice"]).shape == (2, 64)
+
+
+def test_the_token_that_closes_a_text_is_the_end(tmp_path: Path) -> None:
+    """Qwen3-Embedding closes texts with a token that is not the end of a turn."""
+    from tokenizers import Tokenizer, processors
+
+    config = LLAMA | {"architectures": ["LlamaForCausalLM"]}
+    folder = write_model(tmp_path / "model", config)
+    library = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    closing = library.token_to_id("<|endoftext|>")
+    library.post_processor = processors.TemplateProcessing(
+        single="$A <|endoftext|>", special_tokens=[("<|endoftext|>", closing)]
+    )
+    library.save(str(folder / "tokenizer.json"))
+    write_json(folder / "tokenizer_config.json", {"eos_token": "<|im_end|>"})
+    plain = File(convert(folder, tmp_path / "plain.gguf", "f32").path).metadata
+    assert plain["tokenizer.ggml.eos_token_id"] == library.token_to_id("<|im_end|>")
+    (folder / "1_Pooling").mkdir()
+    write_json(folder / "modules.json", SENTENCES)
+    write_json(folder / "1_Pooling/config.json", {"pooling_mode_lasttoken": True})
+    done = convert(folder, tmp_path / "out.gguf", "f32")
+    assert done.notes == ()
+    model = Model.load(done.path, threads=1)
+    assert model.pooling == "last"
+    assert model.tokenizer.encode("Alice") == library.encode("Alice").ids
+    assert model.tokenizer.encode("Alice")[-1] == closing

@@ -131,7 +131,7 @@ def _contents(
     for read in scheme.keys:
         keys |= read(config)
     vocab = read_vocabulary(folder, rows, pre)
-    special = special_keys(folder, config, vocab)
+    special = special_keys(folder, config, vocab, pooled="pooling_type" in keys)
     prefix = f"{scheme.architecture}."
     title = name or folder.resolve().name or scheme.architecture
     yes_no = reranker.classifier(title, mapped.outputs, vocab) if scheme.says_yes else ()

@@ -29,8 +29,17 @@ _KEYS = {
 _ENDS = ("eot_token_id", "eom_token_id")  # for models that end with more than one token
 
 
-def special_keys(folder: Path, config: Config, vocab: Vocabulary) -> dict[str, Any]:
-    """tokenizer.ggml.* of special tokens, without the prefix; adds to the vocabulary's notes."""
+def special_keys(
+    folder: Path, config: Config, vocab: Vocabulary, *, pooled: bool = False
+) -> dict[str, Any]:
+    """tokenizer.ggml.* of special tokens, without the prefix; adds to the vocabulary's notes.
+
+    Args:
+        folder: Of the model.
+        config: Its configuration.
+        vocab: Its vocabulary.
+        pooled: It gives embeddings: the token that closes a text is the one that counts.
+    """
     stated = load_optional(folder / "tokenizer_config.json")
     generation = load_optional(folder / "generation_config.json")
     ids = {text: token for token, text in reversed(list(enumerate(vocab.tokens)))}
@@ -45,7 +54,7 @@ def special_keys(folder: Path, config: Config, vocab: Vocabulary) -> dict[str, A
     if vocab.model == "bert":  # texts are framed by cls and sep, as every reader assumes
         keys |= {"bos_token_id": keys["cls_token_id"]} if "cls_token_id" in keys else {}
     else:
-        keys |= _additions(folder, vocab, keys)
+        keys |= _additions(folder, vocab, keys, pooled)
     for role in ("bos", "eos", "sep"):
         wanted = stated.get(f"add_{role}_token")
         if isinstance(wanted, bool):
@@ -90,7 +99,9 @@ def _more_ends(
     return dict(zip(_ENDS, more, strict=False))
 
 
-def _additions(folder: Path, vocab: Vocabulary, keys: dict[str, Any]) -> dict[str, bool]:
+def _additions(
+    folder: Path, vocab: Vocabulary, keys: dict[str, Any], pooled: bool
+) -> dict[str, Any]:
     """add_bos_token and add_eos_token, from what tokenizer.json does to a letter."""
     path = folder / "tokenizer.json"
     if not path.is_file():
@@ -109,11 +120,13 @@ def _additions(folder: Path, vocab: Vocabulary, keys: dict[str, Any]) -> dict[st
         return {}
     before, behind = framed[:at], framed[at + len(bare) :]
     bos, eos = keys.get("bos_token_id"), keys.get("eos_token_id")
+    additions: dict[str, Any] = {}
+    if pooled and len(behind) == 1 and behind[0] < len(vocab.tokens):
+        additions["eos_token_id"] = eos = behind[0]  # Qwen3-Embedding: not the end of a turn
     if before not in ([], [bos]) or behind not in ([], [eos]):
         vocab.notes.append(
             f"texts are framed by the tokens {before} and {behind}, which no key can say in full"
         )
-    additions = {}
     if bos is not None:
         additions["add_bos_token"] = before[-1:] == [bos]
     if eos is not None:

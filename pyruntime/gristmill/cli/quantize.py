@@ -20,6 +20,39 @@ if TYPE_CHECKING:
     from gristmill.quantize import Quantized
 
 
+Method = Annotated[
+    str | None,
+    typer.Option(metavar="METHOD", help="rtn, imatrix or gptq. [rtn; imatrix with --imatrix]"),
+]
+ImatrixFile = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Importance of columns: an imatrix file, GGUF or .dat."),
+]
+CalibrationFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Text that imatrix and gptq measure the model with."),
+]
+CalibrationChunks = Annotated[
+    int | None,
+    typer.Option("--chunks", metavar="N", min=1, help="Windows of the text to use. [all]"),
+]
+CalibrationWindow = Annotated[
+    int, typer.Option("-c", "--ctx", metavar="N", min=4, help="Tokens of a window.")
+]
+TargetSize = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="Types per matrix so that the tensors fit: 4.2GiB."),
+]
+TargetBits = Annotated[
+    float | None, typer.Option(metavar="BITS", help="The same, in bits per weight.")
+]
+Pure = Annotated[bool, typer.Option("--pure", help="One format for all matrices, no exceptions.")]
+TensorTypes = Annotated[
+    list[str] | None,
+    typer.Option("--tensor-type", metavar="NAME=TYPE", help="The type of a tensor. Repeatable."),
+]
+
+
 def quantize(
     source: Annotated[
         str, typer.Argument(metavar="IN", help="A GGUF file or hf: name, best F16 or BF16.")
@@ -29,38 +62,15 @@ def quantize(
     kind: Annotated[
         str, typer.Option("--type", metavar="TYPE", help="Q4_K_M, Q8_0, IQ4_XS and so on.")
     ] = "Q4_K_M",
-    method: Annotated[
-        str | None,
-        typer.Option(metavar="METHOD", help="rtn, imatrix or gptq. [rtn; imatrix with --imatrix]"),
-    ] = None,
-    imatrix: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Importance of columns: an imatrix file, GGUF or .dat."),
-    ] = None,
-    calibration: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Text that imatrix and gptq measure the model with."),
-    ] = None,
-    chunks: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Windows of the text to use. [all]")
-    ] = None,
-    window: Annotated[
-        int, typer.Option("-c", "--ctx", metavar="N", min=4, help="Tokens of a window.")
-    ] = 512,
-    target_size: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help="Types per matrix so that the tensors fit: 4.2GiB."),
-    ] = None,
-    target_bpw: Annotated[
-        float | None, typer.Option(metavar="BITS", help="The same, in bits per weight.")
-    ] = None,
-    pure: Annotated[
-        bool, typer.Option("--pure", help="One format for all matrices, no exceptions.")
-    ] = False,
-    tensor_type: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=TYPE", help="The type of a tensor. Repeatable."),
-    ] = None,
+    method: Method = None,
+    imatrix: ImatrixFile = None,
+    calibration: CalibrationFile = None,
+    chunks: CalibrationChunks = None,
+    window: CalibrationWindow = 512,
+    target_size: TargetSize = None,
+    target_bpw: TargetBits = None,
+    pure: Pure = False,
+    tensor_type: TensorTypes = None,
     threads: o.Threads = None,
     as_json: o.Json = False,
     debug: o.Debug = False,

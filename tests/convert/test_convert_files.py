@@ -23,8 +23,9 @@ from gristmill import (
     ShapeError,
     TokenizerError,
     UnsupportedError,
+    disk,
 )
-from gristmill.convert import convert, converter
+from gristmill.convert import convert
 
 GGUF = gguf.GGMLQuantizationType
 Folder = Callable[..., Path]
@@ -304,7 +305,7 @@ def test_a_full_disk_is_said_before_a_byte_is_written(
 ) -> None:
     folder = write_model(tmp_path / "m")
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(converter.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(ResourceError, match=r"disk is too full.* GB"):
         convert(folder, tmp_path / "o.gguf")
     assert [path.name for path in tmp_path.iterdir()] == ["m"]

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from blocks import Bytes, random_blocks, row_bytes
 from gristmill.gguf import Writer
 from gristmill.quantize.recipe import FILE_TYPES, tensor_type
+from hybrids import attends, recurrent_keys, recurrent_matrices, recurrent_vectors
 from shapes import SHAPES, Shape
 from vocabulary import Vocabulary, vocabulary
 
@@ -48,12 +49,16 @@ def _bytes_of(values: NDArray[np.float32]) -> Bytes:
     return np.ascontiguousarray(values, dtype=np.float32).view(np.uint8).reshape(-1)
 
 
-def _vector(seed: int, name: str, size: int, mean: float) -> Tensor:
-    def make() -> Bytes:
-        noise = _rng(seed, name).standard_normal(size, dtype=np.float32)
-        return _bytes_of(np.float32(mean) + np.float32(0.05) * noise)
+def _vector(
+    seed: int, name: str, size: int | tuple[int, ...], mean: float, deviation: float = 0.05
+) -> Tensor:
+    shape = size if isinstance(size, tuple) else (size,)
 
-    return Tensor(name, "F32", (size,), make)
+    def make() -> Bytes:
+        noise = _rng(seed, name).standard_normal(shape, dtype=np.float32)
+        return _bytes_of(np.float32(mean) + np.float32(deviation) * noise)
+
+    return Tensor(name, "F32", shape, make)
 
 
 def rope_factors(shape: Shape) -> NDArray[np.float32]:
@@ -87,10 +92,14 @@ def matrices(shape: Shape, gain: float = OUTPUT_GAIN) -> Iterator[tuple[str, int
     yield "token_embd.weight", shape.vocab, shape.dim, embedding / math.sqrt(shape.dim)
     for i in range(shape.layers):
         unit = 1 / math.sqrt(shape.dim)
-        yield f"blk.{i}.attn_q.weight", q, shape.dim, unit
-        yield f"blk.{i}.attn_k.weight", kv, shape.dim, unit
-        yield f"blk.{i}.attn_v.weight", kv, shape.dim, unit
-        yield f"blk.{i}.attn_output.weight", shape.dim, q, residual / math.sqrt(q)
+        if attends(shape, i):
+            gated = 2 if shape.architecture == "qwen35" else 1  # a gate beside each query
+            yield f"blk.{i}.attn_q.weight", gated * q, shape.dim, unit
+            yield f"blk.{i}.attn_k.weight", kv, shape.dim, unit
+            yield f"blk.{i}.attn_v.weight", kv, shape.dim, unit
+            yield f"blk.{i}.attn_output.weight", shape.dim, q, residual / math.sqrt(q)
+        else:
+            yield from recurrent_matrices(shape, i, residual)
         yield from feed_forward(shape, i)
     if not shape.tied:
         yield "output.weight", shape.vocab, shape.dim, gain / math.sqrt(shape.dim)
@@ -122,7 +131,10 @@ def tensors(
         yield Tensor(name, kind, full, make)
     for i in range(shape.layers):
         yield _vector(seed, f"blk.{i}.attn_norm.weight", shape.dim, 1.0)
-        yield _vector(seed, f"blk.{i}.ffn_norm.weight", shape.dim, 1.0)
+        second = "post_attention" if shape.architecture == "qwen35" else "ffn"
+        yield _vector(seed, f"blk.{i}.{second}_norm.weight", shape.dim, 1.0)
+        for name, dims, mean, spread in recurrent_vectors(shape, i):
+            yield _vector(seed, name, dims, mean, spread)
         if shape.qk_norm:
             yield _vector(seed, f"blk.{i}.attn_q_norm.weight", shape.head_size, 1.0)
             yield _vector(seed, f"blk.{i}.attn_k_norm.weight", shape.head_size, 1.0)
@@ -130,7 +142,8 @@ def tensors(
             kv = shape.kv_heads * shape.head_size
             for kind, size in (("q", shape.heads * shape.head_size), ("k", kv), ("v", kv)):
                 yield _vector(seed, f"blk.{i}.attn_{kind}.bias", size, 0.0)
-    yield _vector(seed, "output_norm.weight", shape.dim, 1.0)
+    last = "token_embd" if shape.architecture == "lfm2" else "output"
+    yield _vector(seed, f"{last}_norm.weight", shape.dim, 1.0)
     if shape.rope_freqs:
         factors = rope_factors(shape)
         make_factors = functools.partial(_bytes_of, factors)
@@ -149,17 +162,19 @@ def add_metadata(writer: Writer, shape: Shape, name: str, file_type: int) -> Non
     writer.add(f"{a}.block_count", shape.layers, "uint32")
     writer.add(f"{a}.feed_forward_length", shape.ffn, "uint32")
     writer.add(f"{a}.attention.head_count", shape.heads, "uint32")
-    writer.add(f"{a}.attention.head_count_kv", shape.kv_heads, "uint32")
     writer.add(f"{a}.attention.key_length", shape.head_size, "uint32")
     writer.add(f"{a}.attention.value_length", shape.head_size, "uint32")
     writer.add(f"{a}.attention.layer_norm_rms_epsilon", shape.eps, "float32")
-    writer.add(f"{a}.rope.dimension_count", shape.head_size, "uint32")
     writer.add(f"{a}.rope.freq_base", shape.rope_base, "float32")
     writer.add(f"{a}.vocab_size", shape.vocab, "uint32")
     if shape.experts:
         writer.add(f"{a}.expert_count", shape.experts, "uint32")
         writer.add(f"{a}.expert_used_count", shape.experts_used, "uint32")
         writer.add(f"{a}.expert_feed_forward_length", shape.expert_ffn, "uint32")
+    usual = {"attention.head_count_kv": shape.kv_heads, "rope.dimension_count": shape.head_size}
+    for key, value in (usual | recurrent_keys(shape)).items():
+        kind = "array[uint32]" if isinstance(value, list) else "uint32"
+        writer.add(f"{a}.{key}", value, kind)
 
 
 def add_vocabulary(writer: Writer, vocab: Vocabulary) -> None:

@@ -11,6 +11,24 @@ from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
+class Recurrence:
+    """Of layers that do not attend: short convolutions, or the gated delta rule if there are heads.
+
+    Attributes:
+        attends: numbers of the layers with attention; the delta rule wants the last of each group.
+        taps: rows that a convolution sees.
+        key_heads, heads, key_dim, value_dim: of the delta rule.
+    """
+
+    attends: tuple[int, ...]
+    taps: int
+    key_heads: int = 0
+    heads: int = 0
+    key_dim: int = 0
+    value_dim: int = 0
+
+
+@dataclass(frozen=True)
 class Shape:
     """A decoder of the LLaMA family, or Qwen 2 (biases on q, k, v), or Qwen 3 MoE (norms on q, k).
 
@@ -28,6 +46,7 @@ class Shape:
         expert_ffn: rows of an expert's gate.
         architecture: `general.architecture`.
         tokenizer: "llama" (SentencePiece) or the pre-tokenizer of a byte-level BPE.
+        recurrence: of a hybrid; None: all layers attend.
     """
 
     dim: int
@@ -47,6 +66,7 @@ class Shape:
     expert_ffn: int = 0
     architecture: str = "llama"
     tokenizer: str = "llama"
+    recurrence: Recurrence | None = None
 
     @property
     def head_size(self) -> int:
@@ -85,6 +105,18 @@ _MIXTURE = Shape(
     rope_base=1000000.0, eps=1e-6, tied=True, experts=64, experts_used=8, expert_ffn=512,
     architecture="qwen3moe", tokenizer="qwen2",
 )  # fmt: skip
+_LFM2 = Shape(
+    dim=2048, ffn=8192, layers=16, heads=32, kv_heads=8, vocab=65536, context=128000,
+    rope_base=1000000.0, tied=True, architecture="lfm2", tokenizer="llama-bpe",
+    recurrence=Recurrence((2, 5, 8, 10, 12, 14), taps=3),
+)  # fmt: skip
+_QWEN35 = Shape(
+    dim=1024, ffn=3584, layers=24, heads=8, kv_heads=2, vocab=248320, context=262144, head_dim=256,
+    rope_base=1e7, eps=1e-6, tied=True, architecture="qwen35", tokenizer="qwen2",
+    recurrence=Recurrence(
+        tuple(range(3, 24, 4)), taps=4, key_heads=16, heads=16, key_dim=128, value_dim=128
+    ),
+)  # fmt: skip
 
 SHAPES: dict[str, Shape] = {
     "tinyllama-1.1b": replace(_LLAMA2, dim=2048, ffn=5632, layers=22, kv_heads=4, context=2048),
@@ -106,6 +138,8 @@ SHAPES: dict[str, Shape] = {
         _QWEN25, dim=3584, ffn=18944, layers=28, heads=28, kv_heads=4, vocab=152064, tied=False
     ),
     "moe-3b-a0.6b": _MIXTURE,
+    "lfm2-1.2b": _LFM2,
+    "qwen3.5-0.8b": _QWEN35,
     "smollm2-135m": _SMOLLM2,
     "smollm2-360m": replace(_SMOLLM2, dim=960, ffn=2560, layers=32, heads=15, kv_heads=5),
 }

@@ -105,7 +105,7 @@ def measure(path: Path, row: Row) -> dict[str, Any]:
         "tg": tg,
         "batch": batch,
         "of_int8_peak": pp[longest] * macs / peaks.int8_macs_per_s,
-        "of_bandwidth": tg[min(row.depths)] * model.weight_bytes / peaks.bandwidth_bytes_per_s,
+        "of_bandwidth": tg[min(row.depths)] * model.token_bytes / peaks.bandwidth_bytes_per_s,
         "peak_rss_bytes": rss,
         "isa": model.isa,
         "bandwidth_bytes_per_s": peaks.bandwidth_bytes_per_s,

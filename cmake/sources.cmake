@@ -26,6 +26,7 @@ set(GM_PANELS csrc/panels/panel.cpp csrc/panels/panel_cache.cpp)
 set(GM_PLAN
     csrc/plan/plan.cpp
     csrc/plan/plan_check.cpp
+    csrc/plan/recurrent_check.cpp
     csrc/plan/validate.cpp
     csrc/plan/validate_weights.cpp)
 set(GM_RUNTIME
@@ -41,6 +42,8 @@ set(GM_RUNTIME
     csrc/runtime/memory_plan.cpp
     csrc/runtime/model.cpp
     csrc/runtime/portable_math.cpp
+    csrc/runtime/recurrent_state.cpp
+    csrc/runtime/recurrent_steps.cpp
     csrc/runtime/roofline.cpp
     csrc/runtime/rope_table.cpp
     csrc/runtime/session.cpp

@@ -36,6 +36,7 @@ py::dict plan_bytes(const MemoryPlan& plan, int64_t context, int64_t max_batch, 
   out["mapped"] = bytes.mapped_rows;
   out["vectors"] = bytes.vectors;
   out["kv_cache"] = bytes.kv_cache;
+  out["states"] = bytes.states;
   out["activations"] = bytes.activations;
   out["logits"] = bytes.logits;
   out["scratch"] = bytes.scratch;

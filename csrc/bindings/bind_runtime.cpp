@@ -152,6 +152,7 @@ py::list taps(const Session& session) {
 py::dict memory_bytes(const Session& session) {
   py::dict out;
   out["kv_cache"] = session.cache_bytes();
+  out["states"] = session.state_bytes();
   out["activations"] = session.buffers().activation_bytes();
   out["logits"] = session.buffers().logits_bytes();
   out["scratch"] = session.buffers().scratch_bytes();
@@ -190,6 +191,11 @@ void bind_model(py::module_& module) {
           py::keep_alive<0, 1>());
 }
 
+size_t checked_position(int64_t position) {
+  if (position >= 0) return static_cast<size_t>(position);
+  throw ContextError("[truncate] A position is at least 0. Got " + std::to_string(position) + ".");
+}
+
 void bind_session(py::module_& module) {
   py::class_<Session, std::shared_ptr<Session>> session(
       module, "Session", "A KV cache and the buffers of one sequence. forward releases the GIL.");
@@ -208,14 +214,20 @@ void bind_session(py::module_& module) {
       .def(
           "truncate",
           [](Session& session, int64_t position) {
-            if (position < 0) {
-              throw ContextError("[truncate] A position is at least 0. Got " +
-                                 std::to_string(position) + ".");
-            }
+            const size_t checked = checked_position(position);
             const py::gil_scoped_release release;
-            session.truncate(static_cast<size_t>(position));
+            session.truncate(checked);
           },
           py::arg("position"))
+      .def(
+          "reachable",
+          [](Session& session, int64_t position) {
+            const size_t checked = checked_position(position);
+            const py::gil_scoped_release release;
+            return session.reachable(checked);
+          },
+          py::arg("position"))
+      .def("checkpoint", &Session::checkpoint, py::call_guard<py::gil_scoped_release>())
       .def("logits", &logits)
       .def("taps", &taps);
   bind_candidates(session);

@@ -162,8 +162,25 @@ class Record {
 };
 
 Activation read_activation(Record& r) {
-  return static_cast<Activation>(
-      r.choice("activation", {"silu", "gelu_tanh", "gelu", "tanh", "swiglu_oai"}));
+  return static_cast<Activation>(r.choice(
+      "activation", {"silu", "gelu_tanh", "gelu", "tanh", "swiglu_oai", "sigmoid", "none"}));
+}
+
+Op read_recurrent_op(Record& r, const std::string& name) {
+  if (name == "short_conv") {
+    return ShortConvOp{r.id("x"),      r.id_or_none("gate"), r.id("out"),
+                       r.id("weight"), r.id_or_none("bias"), r.id("state"),
+                       r.flag("silu")};
+  }
+  if (name == "delta_rule") {
+    return DeltaRuleOp{r.id("qkv"),        r.id("alpha"),        r.id("beta"),
+                       r.id("out"),        r.id("rate"),         r.id("shift"),
+                       r.id("state"),      r.count("key_heads"), r.count("heads"),
+                       r.count("key_dim"), r.count("value_dim"), r.real("eps")};
+  }
+  if (name == "split_heads")
+    return SplitHeadsOp{r.id("x"), r.id("first"), r.id("second"), r.count("heads")};
+  fail(r.where(), "There is no operation '" + name + "'.");
 }
 
 // What encoders have beyond decoders.
@@ -177,7 +194,7 @@ Op read_encoder_op(Record& r, const std::string& name) {
                        r.real("eps"), r.id_or_none("act"), r.id_or_none("out")};
   }
   if (name == "output") return OutputOp{r.id("x")};
-  fail(r.where(), "There is no operation '" + name + "'.");
+  return read_recurrent_op(r, name);
 }
 
 Op read_route(Record& r) {
@@ -270,6 +287,7 @@ Plan plan_from_dict(const py::dict& dict) {
   plan.vocab_size = root.count("vocab_size");
   root.each("layers",
             [&](Record& r) { plan.layers.push_back({r.count("kv_heads"), r.count("head_dim")}); });
+  root.each("states", [&](Record& r) { plan.states.push_back({r.count("values")}); });
   root.each("buffers", [&](Record& r) {
     plan.buffers.push_back(
         {r.is("kind", "act", "f32") ? BufferKind::Act : BufferKind::F32,

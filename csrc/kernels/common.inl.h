@@ -49,6 +49,15 @@ inline I32x16 i_broadcast(const uint32_t* p) { return i_set1(static_cast<int32_t
 
 inline F32x16 f_broadcast(const uint32_t* p) { return f_set1(__builtin_bit_cast(float, *p)); }
 
+// n of 16 lanes at the end of a row; partial loads and stores take longer than whole ones.
+inline F32x16 load_lanes(const float* p, size_t n) {
+  return n < 16 ? f_load_partial(p, n) : f_load(p);
+}
+inline void store_lanes(float* p, size_t n, F32x16 x) {
+  if (n < 16) return f_store_partial(p, n, x);
+  f_store(p, x);
+}
+
 // Rounds half to even for |x| < 2^22 and leaves the integer in the low bits: x + 1.5 * 2^23 has an
 // ulp of 1. The same instruction on every ISA, unlike float-to-int conversions of NaN.
 inline constexpr float kRoundMagic = 12582912.0f;

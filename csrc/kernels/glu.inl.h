@@ -12,7 +12,9 @@ inline F32x16 activate(F32x16 x) {
   if constexpr (kind == Activation::GeluTanh) return f_gelu_tanh(x);
   if constexpr (kind == Activation::Gelu) return f_gelu(x);
   if constexpr (kind == Activation::SwigluOai) return f_swish_below_7(x);
-  return f_tanh(x);
+  if constexpr (kind == Activation::Tanh) return f_tanh(x);
+  if constexpr (kind == Activation::Sigmoid) return f_sigmoid(x);
+  return x;
 }
 
 template <Activation kind>

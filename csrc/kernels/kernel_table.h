@@ -19,10 +19,10 @@ inline constexpr size_t kMaxGroup = 128;        // query heads per KV head
 inline constexpr size_t kLogitBlock = 128;      // logits that sampling looks at as one
 
 // What a gate goes through before it is multiplied: x / (1 + e^-x), GELU by its tanh formula, GELU
-// as it is defined (by erf), tanh x. SwigluOai: x / (1 + e^-1.702x) of gates up to 7, times 1 + up,
-// of which -7 to 7 is left.
-enum class Activation : uint8_t { Silu, GeluTanh, Gelu, Tanh, SwigluOai };
-inline constexpr size_t kActivationCount = 5;
+// as it is defined (by erf), tanh x, 1 / (1 + e^-x), nothing. SwigluOai: x / (1 + e^-1.702x) of
+// gates up to 7, times 1 + up, of which -7 to 7 is left.
+enum class Activation : uint8_t { Silu, GeluTanh, Gelu, Tanh, SwigluOai, Sigmoid, None };
+inline constexpr size_t kActivationCount = 7;
 
 // How scores of experts become shares: softmax over all of them, or each alone, or softmax over the
 // chosen ones.
@@ -184,6 +184,45 @@ struct CombineArgs {
   bool accumulate;
 };
 
+// out[t, c] = f(bias[c] + sum over j of weight[j, c] z[t - taps + 1 + j, c]), z = x (* gate). Rows
+// before the batch come from `history`, where the row of position p is at p mod (taps - 1).
+struct ShortConvArgs {
+  const float* x;  // [T, x_stride]
+  size_t x_stride;
+  const float* gate;  // [T, gate_stride], or null
+  size_t gate_stride;
+  float* out;  // [T, out_stride]
+  size_t out_stride;
+  size_t channels, taps;
+  const float* weight;  // [taps, channels]
+  const float* bias;    // [channels], or null
+  float* history;       // [taps - 1, channels]: rows of z
+  size_t position;      // of token 0
+  bool silu;
+};
+
+// The gated delta rule; see plan/plan.h. Prepare first: it brings queries and keys to length 1 and
+// makes decays of alpha and strengths of beta, all in place.
+struct DeltaRuleArgs {
+  float* qkv;  // [T, qkv_stride]: G queries and G keys of K, H values of V
+  size_t qkv_stride;
+  float* alpha;  // [T, alpha_stride]
+  size_t alpha_stride;
+  float* beta;  // [T, beta_stride]
+  size_t beta_stride;
+  float* out;  // [T, out_stride]
+  size_t out_stride;
+  size_t T, G, H, K, V;
+  const float* rate;   // [H]
+  const float* shift;  // [H]
+  float eps;
+  float* state;  // [H, delta_blocks(V), K, 16]
+};
+static constexpr size_t delta_blocks(size_t V) noexcept { return (V + 15) / 16; }
+static constexpr size_t delta_state_floats(size_t K, size_t V) noexcept {
+  return delta_blocks(V) * K * 16;  // of a head
+}
+
 struct KernelTable {
   const char* name;  // "avx512_vnni"
   size_t max_tile;   // tokens in a full activation tile
@@ -197,6 +236,10 @@ struct KernelTable {
   void (*gather)(const GatherArgs&) noexcept;
   void (*combine)(const CombineArgs&, size_t t0, size_t t1) noexcept;
   void (*rope)(const RopeArgs&, size_t t0, size_t t1) noexcept;
+  void (*short_conv)(const ShortConvArgs&, size_t t0, size_t t1) noexcept;
+  void (*delta_prepare)(const DeltaRuleArgs&, size_t t0, size_t t1) noexcept;
+  // All tokens, for blocks [b0, b1) of h * delta_blocks(V) + block.
+  void (*delta_rule)(const DeltaRuleArgs&, size_t b0, size_t b1) noexcept;
   void (*kv_store[kKvTypeCount])(const KvStoreArgs&, size_t t0, size_t t1) noexcept;
   void (*attention[kKvTypeCount])(const AttentionArgs&, const AttentionCut&) noexcept;
   // out from the chunks in parts, for rows [row0, row1) of t * H + h.

@@ -2,7 +2,7 @@
 // y = x / sqrt(mean(x^2) + eps) * weight, and its activation tiles in the same pass over the cache;
 // or y is added to what is there.
 // The sum of squares runs over 16 virtual lanes (k mod 16), reduced by the fixed tree.
-inline void rms_norm_row(const float* x, const float* weight, float eps, size_t K, float* y) {
+inline float sum_of_squares(const float* x, size_t K) {
   F32x16 squares = f_zero();
   size_t k = 0;
   for (; k + 16 <= K; k += 16) squares = f_fma(f_load(x + k), f_load(x + k), squares);
@@ -10,9 +10,14 @@ inline void rms_norm_row(const float* x, const float* weight, float eps, size_t 
     const F32x16 tail = f_load_partial(x + k, K - k);
     squares = f_fma(tail, tail, squares);
   }
-  const float mean = f_reduce_add(squares) / static_cast<float>(K);
+  return f_reduce_add(squares);
+}
+
+inline void rms_norm_row(const float* x, const float* weight, float eps, size_t K, float* y) {
+  const float mean = sum_of_squares(x, K) / static_cast<float>(K);
   const F32x16 scale = f_set1(1.0f / __builtin_sqrtf(mean + eps));
-  for (k = 0; k + 16 <= K; k += 16)
+  size_t k = 0;
+  for (; k + 16 <= K; k += 16)
     f_store(y + k, f_mul(f_mul(f_load(x + k), scale), f_load(weight + k)));
   if (k < K) {
     const F32x16 tail = f_mul(f_load_partial(x + k, K - k), scale);

@@ -62,9 +62,13 @@ namespace {
 #include "kernels/kv_store.inl.h"
 #include "kernels/layer_norm.inl.h"
 #include "kernels/logits.inl.h"
-#include "kernels/rms_norm.inl.h"
 #include "kernels/roofline.inl.h"
 #include "kernels/rope.inl.h"
+#include "kernels/short_conv.inl.h"
+
+#include "kernels/rms_norm.inl.h"
+
+#include "kernels/delta_rule.inl.h"
 
 #include "kernels/fit_groups.inl.h"
 
@@ -96,11 +100,14 @@ constinit const KernelTable kTable = {
     rms_norm,
     layer_norm,
     {glu<Activation::Silu>, glu<Activation::GeluTanh>, glu<Activation::Gelu>, glu<Activation::Tanh>,
-     glu<Activation::SwigluOai>},
+     glu<Activation::SwigluOai>, glu<Activation::Sigmoid>, glu<Activation::None>},
     route,
     gather,
     combine,
     rope,
+    short_conv,
+    delta_prepare,
+    delta_rule,
     {kv_store<KvType::F16>, kv_store<KvType::Q8_0>, kv_store<KvType::Q4_0>},
     {attention<F16Core>, attention<IntCore<KvType::Q8_0>>, attention<IntCore<KvType::Q4_0>>},
     attention_merge,

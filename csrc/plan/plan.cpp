@@ -25,8 +25,9 @@ void mark(std::vector<WeightUse>& uses, WeightId id, Mark&& set) {
 
 std::string_view op_name(const Op& op) noexcept {
   static constexpr std::array<std::string_view, std::variant_size_v<Op>> kNames = {
-      "embed",     "add_rows", "rms_norm", "layer_norm", "quantize",    "linear", "rope_store",
-      "attention", "glu",      "route",    "experts",    "select_rows", "logits", "output"};
+      "embed",      "add_rows",    "rms_norm",    "layer_norm", "quantize", "linear",
+      "rope_store", "attention",   "glu",         "route",      "experts",  "short_conv",
+      "delta_rule", "split_heads", "select_rows", "logits",     "output"};
   return kNames[op.index()];
 }
 
@@ -64,8 +65,15 @@ OpUse uses_of(const Op& op) {
             (o.accumulate ? use.changes : use.defines).push_back(o.out);
             return use;
           },
-          [](const OutputOp& o) { return OpUse{{o.x}, {}, {}}; },
+          [](const ShortConvOp& o) {
+            OpUse use{{o.x}, {}, {o.out}};
+            if (o.gate != kNone) use.reads.push_back(o.gate);
+            return use;
+          },
+          [](const DeltaRuleOp& o) { return OpUse{{}, {o.qkv, o.alpha, o.beta}, {o.out}}; },
+          [](const SplitHeadsOp& o) { return OpUse{{o.x}, {}, {o.first, o.second}}; },
           [](const SelectRowsOp& o) { return OpUse{{o.x}, {}, {o.out}}; },
+          [](const OutputOp& o) { return OpUse{{o.x}, {}, {}}; },
           [](const LogitsOp& o) { return OpUse{{o.act}, {}, {}}; },
       },
       op);
@@ -90,6 +98,13 @@ std::vector<WeightUse> weight_uses(const Plan& plan) {
       for (const WeightId id : linear->weights) mark(uses, id, panels);
       for (const auto* ids : {&linear->biases, &linear->factors})
         for (const WeightId id : *ids) mark(uses, id, vector);
+    }
+    if (const auto* conv = std::get_if<ShortConvOp>(&op)) {
+      mark(uses, conv->weight, [](WeightUse& use) { use.columns = true; });
+      mark(uses, conv->bias, vector);
+    }
+    if (const auto* delta = std::get_if<DeltaRuleOp>(&op)) {
+      for (const WeightId id : {delta->rate, delta->shift}) mark(uses, id, vector);
     }
   }
   for (const Op& op : plan.ops) {

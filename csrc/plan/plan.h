@@ -66,6 +66,11 @@ struct KvSpec {
   uint64_t head_dim = 0;  // D
 };
 
+// f32 numbers that one operation keeps of a sequence from batch to batch; 0 at its start.
+struct StateSpec {
+  uint64_t values = 0;
+};
+
 // out[t] = scale * weight row of token t.
 struct EmbedOp {
   WeightId weight;  // [V, width]
@@ -185,6 +190,45 @@ struct ExpertsOp {
   BufferId rows;    // [used D] F32: what the expert of each pair makes
 };
 
+// Causal convolution of each channel over its last `taps` rows: out[t, c] = f(bias[c] + sum over j
+// of weight[c, j] z[t - taps + 1 + j, c]), where z is x, or x * gate, and f SiLU or nothing.
+struct ShortConvOp {
+  BufferId x;       // [C]
+  BufferId gate;    // [C], or kNone
+  BufferId out;     // [C]
+  WeightId weight;  // [C, taps]
+  WeightId bias;    // [C], or kNone
+  uint32_t state;   // [taps - 1, C]: rows of z
+  bool silu;
+};
+
+// The gated delta rule. Each of H heads has a matrix S [K, V]; with q and k of length 1 (q then
+// divided by sqrt(K)), decay = e^(rate * softplus(alpha + shift)) and strength = sigmoid(beta):
+//   S = decay * S;  S += k (x) strength * (v - k S);  out = q S.
+// Head h takes the queries and keys of head h mod G. The inputs are work space, too.
+struct DeltaRuleOp {
+  BufferId qkv;        // [2 G K + H V]: queries, keys, values
+  BufferId alpha;      // [H]
+  BufferId beta;       // [H]
+  BufferId out;        // [H V]
+  WeightId rate;       // [H]
+  WeightId shift;      // [H]
+  uint32_t state;      // [H, ceil(V / 16), K, 16]
+  uint64_t key_heads;  // G
+  uint64_t heads;      // H
+  uint64_t key_dim;    // K
+  uint64_t value_dim;  // V
+  double eps;          // under the root of a length
+};
+
+// first and second = the halves of each of x's heads.
+struct SplitHeadsOp {
+  BufferId x;       // [2 W]
+  BufferId first;   // [W]
+  BufferId second;  // [W]
+  uint64_t heads;
+};
+
 // The rows whose logits are wanted: the last ones, or one for the whole batch.
 enum class Pool : uint8_t { Last, First, Mean };
 struct SelectRowsOp {
@@ -207,9 +251,9 @@ struct OutputOp {
   BufferId x;  // Logits rows
 };
 
-using Op =
-    std::variant<EmbedOp, AddRowsOp, RmsNormOp, LayerNormOp, QuantizeOp, LinearOp, RopeStoreOp,
-                 AttentionOp, GluOp, RouteOp, ExpertsOp, SelectRowsOp, LogitsOp, OutputOp>;
+using Op = std::variant<EmbedOp, AddRowsOp, RmsNormOp, LayerNormOp, QuantizeOp, LinearOp,
+                        RopeStoreOp, AttentionOp, GluOp, RouteOp, ExpertsOp, ShortConvOp,
+                        DeltaRuleOp, SplitHeadsOp, SelectRowsOp, LogitsOp, OutputOp>;
 
 // "rms_norm": as the plan's dict and messages call it.
 std::string_view op_name(const Op& op) noexcept;
@@ -217,6 +261,7 @@ std::string_view op_name(const Op& op) noexcept;
 struct Plan {
   uint64_t vocab_size = 0;
   std::vector<KvSpec> layers;
+  std::vector<StateSpec> states;
   std::vector<BufferSpec> buffers;
   std::vector<WeightSpec> weights;
   std::vector<RopeSpec> ropes;
@@ -233,9 +278,10 @@ OpUse uses_of(const Op& op);
 
 // How the plan reads a weight; a weight can be read in several ways (tied embeddings).
 struct WeightUse {
-  bool rows = false;    // rows by token id
-  bool panels = false;  // a linear product
-  bool vector = false;  // f32 values: norms, biases, factors; all rows
+  bool rows = false;     // rows by token id
+  bool panels = false;   // a linear product
+  bool vector = false;   // f32 values: norms, biases, factors; all rows
+  bool columns = false;  // f32 values, column after column: convolutions
 };
 std::vector<WeightUse> weight_uses(const Plan& plan);
 

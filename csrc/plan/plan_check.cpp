@@ -35,6 +35,7 @@ void PlanCheck::check_tables() {
   bounded(plan_.weights.size(), kMaxPlanItems, "The number of weights");
   bounded(plan_.vocab_size, kMaxWidth, "The vocabulary size");
   format(plan_.layers.size() <= kMaxPlanItems, "Too many layers.");
+  format(plan_.states.size() <= kMaxPlanItems, "Too many states.");
   format(plan_.ropes.size() <= kMaxRopes, "A plan has at most " + text(kMaxRopes) +
                                               " rope tables. Got " + text(plan_.ropes.size()) +
                                               ".");

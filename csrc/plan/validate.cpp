@@ -9,21 +9,21 @@
 #include "base/error.h"
 #include "formats/format.h"
 #include "kernels/kernel_table.h"
-#include "plan/plan_check.h"
+#include "plan/operand_check.h"
+#include "plan/recurrent_check.h"
 #include "plan/validate.h"
 
 namespace gm {
 namespace {
 
-std::string text(uint64_t value) { return std::to_string(value); }
-
-class StructureCheck : private PlanCheck {
+class StructureCheck : private OperandCheck {
  public:
   explicit StructureCheck(const Plan& plan)
-      : PlanCheck(plan),
+      : OperandCheck(plan),
         first_(plan.buffers.size(), kNone),
         last_(plan.buffers.size(), kNone),
-        stored_(plan.layers.size(), false) {}
+        stored_(plan.layers.size(), false),
+        kept_(plan.states.size(), false) {}
 
   void run() {
     check_tables();
@@ -39,13 +39,11 @@ class StructureCheck : private PlanCheck {
                         text(plan_.ops.size()) + " operations that do not end in it.");
     }
     check_lifetimes();
+    for (size_t id = 0; id < kept_.size(); ++id)
+      format(kept_[id], "State " + text(id) + " is kept by no operation.");
   }
 
  private:
-  void softcap(double value) const {
-    if (value != 0) positive(value, 1e6, "A soft cap");
-  }
-
   // -- what holds for every operation
   void check_ids(const OpUse& use) const {
     for (const auto* ids : {&use.reads, &use.changes, &use.defines}) {
@@ -83,25 +81,6 @@ class StructureCheck : private PlanCheck {
   }
 
   // -- operands
-  const BufferSpec& buffer(BufferId id, BufferKind kind, BufferRows rows) const {
-    const BufferSpec& b = plan_.buffers[id];
-    format(b.kind == kind, "Buffer " + text(id) + " is of the wrong kind, expected " +
-                               (kind == BufferKind::F32 ? "f32." : "activations."));
-    shape(b.rows == rows, "Buffer " + text(id) + " has the wrong rows, expected " +
-                              (rows == BufferRows::Batch ? "batch rows." : "logits rows."));
-    return b;
-  }
-  uint64_t f32(BufferId id, BufferRows rows) const {
-    return buffer(id, BufferKind::F32, rows).width;
-  }
-  uint64_t act(BufferId id, BufferRows rows) const {
-    return buffer(id, BufferKind::Act, rows).width;
-  }
-  BufferRows rows_of(BufferId id) const { return plan_.buffers[id].rows; }
-  void same(uint64_t got, uint64_t expected, const std::string& what) const {
-    shape(got == expected,
-          what + " does not fit. Got " + text(got) + ", expected " + text(expected) + ".");
-  }
   const KvSpec& layer(uint32_t id, uint64_t heads) const {
     format(id < plan_.layers.size(), "Layer " + text(id) + " does not exist.");
     const KvSpec& kv = plan_.layers[id];
@@ -260,6 +239,17 @@ class StructureCheck : private PlanCheck {
               text(used) + " times " + text(width) + " or more.");
   }
 
+  void check(const ShortConvOp& o) { keep(o.state, short_conv_values(*this, o)); }
+  void check(const DeltaRuleOp& o) { keep(o.state, delta_rule_values(*this, o)); }
+  void check(const SplitHeadsOp& o) const { check_split_heads(*this, o); }
+
+  void keep(uint32_t state, uint64_t values) {
+    format(state < plan_.states.size(), "State " + text(state) + " does not exist.");
+    same(plan_.states[state].values, values, "The size of the state");
+    format(!kept_[state], "State " + text(state) + " is kept by two operations.");
+    kept_[state] = true;
+  }
+
   void check(const SelectRowsOp& o) const {
     same(f32(o.out, BufferRows::Logits), f32(o.x, BufferRows::Batch), "The width of the output");
   }
@@ -305,6 +295,7 @@ class StructureCheck : private PlanCheck {
   std::vector<uint32_t> first_, last_;   // operation that defines a buffer, and that uses it last
   std::vector<bool> stored_;             // layers whose cache has been written
   std::map<BufferId, uint64_t> routed_;  // routes -> experts among which they choose
+  std::vector<bool> kept_;               // states that an operation has
 };
 
 }  // namespace

@@ -42,7 +42,7 @@ std::string type_problem(const WeightSpec& weight, const TensorFacts& facts, con
            " values, no multiple of the " + text(type.block_values) + " of a " +
            std::string(type.name) + " block";
   }
-  if (use.vector && type.block_values != 1) {
+  if ((use.vector || use.columns) && type.block_values != 1) {
     return "'" + weight.name + "' has type " + std::string(type.name) +
            ", where plain F32, F16 or BF16 values are needed";
   }

@@ -21,6 +21,10 @@ class Compiler {
     if (const auto* attend = std::get_if<AttentionOp>(&op);
         attend != nullptr && !attend->bidirectional)
       steps->push_back(AttentionMergeStep{attention(*attend)});
+    if (const auto* conv = std::get_if<ShortConvOp>(&op))
+      steps->push_back(ShortConvKeepStep{short_conv(*conv)});
+    if (const auto* delta = std::get_if<DeltaRuleOp>(&op))
+      steps->push_back(DeltaRuleStep{delta_rule(*delta)});
     if (const auto* logits = std::get_if<LogitsOp>(&op); logits != nullptr && logits->softcap != 0)
       steps->push_back(
           SoftCapStep{in_.logits, in_.plan.vocab_size, static_cast<float>(logits->softcap)});
@@ -267,6 +271,55 @@ class Compiler {
     steps->push_back(glu);
     steps->push_back(ExpertsLinearStep{pairs, {expert_part(o, 2, o.hidden, o.rows)}, {nullptr}});
     steps->push_back(CombineStep{pairs, sum});
+  }
+
+  ShortConvArgs short_conv(const ShortConvOp& o) const {
+    ShortConvArgs args{};
+    args.x = f32(o.x);
+    args.x_stride = stride(o.x);
+    if (o.gate != kNone) {
+      args.gate = f32(o.gate);
+      args.gate_stride = stride(o.gate);
+    }
+    args.out = f32(o.out);
+    args.out_stride = stride(o.out);
+    args.channels = width(o.x);
+    args.taps = in_.weights[o.weight].K;
+    args.weight = in_.weights[o.weight].values;
+    if (o.bias != kNone) args.bias = in_.weights[o.bias].values;
+    args.history = in_.states.values(o.state);
+    args.silu = o.silu;
+    return args;
+  }
+
+  Step step(const ShortConvOp& o) const { return ShortConvStep{short_conv(o)}; }
+
+  DeltaRuleArgs delta_rule(const DeltaRuleOp& o) const {
+    DeltaRuleArgs args{};
+    args.qkv = f32(o.qkv);
+    args.qkv_stride = stride(o.qkv);
+    args.alpha = f32(o.alpha);
+    args.alpha_stride = stride(o.alpha);
+    args.beta = f32(o.beta);
+    args.beta_stride = stride(o.beta);
+    args.out = f32(o.out);
+    args.out_stride = stride(o.out);
+    args.G = o.key_heads;
+    args.H = o.heads;
+    args.K = o.key_dim;
+    args.V = o.value_dim;
+    args.rate = in_.weights[o.rate].values;
+    args.shift = in_.weights[o.shift].values;
+    args.eps = static_cast<float>(o.eps);
+    args.state = in_.states.values(o.state);
+    return args;
+  }
+
+  Step step(const DeltaRuleOp& o) const { return DeltaPrepareStep{delta_rule(o)}; }
+
+  Step step(const SplitHeadsOp& o) const {
+    return SplitHeadsStep{f32(o.x),      stride(o.x),      f32(o.first), stride(o.first),
+                          f32(o.second), stride(o.second), o.heads,      width(o.first) / o.heads};
   }
 
   Step step(const SelectRowsOp& o) const {

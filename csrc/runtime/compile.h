@@ -7,6 +7,7 @@
 
 #include "runtime/arena.h"
 #include "runtime/kv_cache.h"
+#include "runtime/recurrent_state.h"
 #include "runtime/rope_table.h"
 #include "runtime/steps.h"
 #include "runtime/taps.h"
@@ -18,6 +19,7 @@ struct CompileInput {
   const Plan& plan;
   const Weights& weights;
   const KvCache& cache;
+  const RecurrentState& states;
   const RopeTables& ropes;
   const ArenaLayout& layout;
   uint8_t* arena;

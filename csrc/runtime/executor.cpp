@@ -103,8 +103,8 @@ ExecutorLayout layout_executor(const Plan& plan, const WeightLayout& weights,
   return out;
 }
 
-Executor::Executor(Model& model, const KvCache& cache, const RopeTables& ropes,
-                   const ExecutorLimits& limits)
+Executor::Executor(Model& model, const KvCache& cache, const RecurrentState& states,
+                   const RopeTables& ropes, const ExecutorLimits& limits)
     : model_(model),
       layout_(layout_executor(model.plan(), model.weights().layout(), model.kernels(), limits)),
       memory_(layout_.bytes, "the buffers of a session"),
@@ -125,8 +125,8 @@ Executor::Executor(Model& model, const KvCache& cache, const RopeTables& ropes,
   auto* block_sum = reinterpret_cast<float*>(base + layout_.block_sum);
   last_row_ = {logits_, traits_of(model.plan()).output_width, block_best, block_sum};
   if (limits.taps) taps_ = std::make_unique<const Taps>(model.plan(), limits.batch_rows);
-  steps_ = compile_steps({model.plan(), model.weights(), cache, ropes, layout_.arena, base, logits_,
-                          block_best, block_sum, taps_.get()});
+  steps_ = compile_steps({model.plan(), model.weights(), cache, states, ropes, layout_.arena, base,
+                          logits_, block_best, block_sum, taps_.get()});
 }
 
 void Executor::run(const int32_t* tokens, const int32_t* types, size_t T, size_t position,

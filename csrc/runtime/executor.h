@@ -18,6 +18,7 @@
 #include "runtime/candidates.h"
 #include "runtime/kv_cache.h"
 #include "runtime/model.h"
+#include "runtime/recurrent_state.h"
 #include "runtime/steps.h"
 #include "runtime/taps.h"
 
@@ -56,9 +57,10 @@ ExecutorLayout layout_executor(const Plan& plan, const WeightLayout& weights,
 
 class Executor {
  public:
-  // Throws ResourceError. The model, the cache and the tables must outlive the executor.
-  Executor(Model& model, const KvCache& cache, const RopeTables& ropes,
-           const ExecutorLimits& limits);
+  // Throws ResourceError. The model, the cache, the states and the tables must outlive the
+  // executor.
+  Executor(Model& model, const KvCache& cache, const RecurrentState& states,
+           const RopeTables& ropes, const ExecutorLimits& limits);
 
   // Appends T tokens at `position`; logits of the last `logits_rows`. The caller holds the pool and
   // has checked everything. noexcept, allocates nothing.

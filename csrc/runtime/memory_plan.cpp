@@ -9,6 +9,7 @@
 #include "plan/validate.h"
 #include "runtime/executor.h"
 #include "runtime/kv_cache.h"
+#include "runtime/recurrent_state.h"
 #include "runtime/rope_table.h"
 
 namespace gm {
@@ -36,6 +37,7 @@ MemoryBytes MemoryPlan::bytes(const SessionOptions& asked) const {
   out.mapped_rows = std::min<uint64_t>(weights_.mapped_bytes, options.context * kFaultBytes);
   out.vectors = weights_.vector_bytes;
   out.kv_cache = KvCache::bytes_for(plan_, options.kv, options.context);
+  out.states = RecurrentState::bytes_for(plan_);
   out.activations = layout.activation_bytes();
   out.logits = layout.logits_bytes();
   out.scratch = layout.scratch_bytes();
@@ -46,7 +48,8 @@ MemoryBytes MemoryPlan::bytes(const SessionOptions& asked) const {
     if (w.use.panels)
       segment = std::max<uint64_t>(segment, segment_panels(w) * panel_bytes(w.format(), w.K()));
   }
-  const uint64_t session = out.mapped_rows + out.kv_cache + layout.bytes + out.rope_tables;
+  const uint64_t session =
+      out.mapped_rows + out.kv_cache + out.states + layout.bytes + out.rope_tables;
   out.loading = segment - std::min(segment, session);
   return out;
 }

@@ -22,6 +22,7 @@ struct MemoryBytes {
   uint64_t mapped_rows = 0;  // embeddings, read from the file's map
   uint64_t vectors = 0;      // norm weights
   uint64_t kv_cache = 0;
+  uint64_t states = 0;       // recurrent, with their checkpoints
   uint64_t activations = 0;  // buffers of a batch
   uint64_t logits = 0;
   uint64_t scratch = 0;  // of all threads

@@ -57,7 +57,9 @@ Session::Session(std::shared_ptr<Model> model, const SessionOptions& options)
       options_(checked_options(options, model_->plan())),
       ropes_(model_->rope_tables(options_.context)),
       cache_(model_->plan(), options_.kv, options_.context),
-      executor_(*model_, cache_, *ropes_, executor_limits(options_, model_->pool().size())) {
+      states_(model_->plan()),
+      executor_(*model_, cache_, states_, *ropes_,
+                executor_limits(options_, model_->pool().size())) {
   model_->keep(ropes_);
 }
 
@@ -107,13 +109,18 @@ void Session::forward(std::span<const int32_t> tokens, std::span<const int32_t> 
   const size_t begin = traits_.whole_texts ? 0 : position_.load();
   check(tokens, types, begin);
   if (begin + tokens.size() < position_) cache_.clear(begin + tokens.size(), position_);
+  if (begin != position_) states_.rewind(begin);
   position_ = begin;
   const size_t rows = options_.all_logits && !traits_.one_row ? tokens.size() : 1;
   const std::lock_guard pool_lock(model_->pool_mutex());
+  if (states_.due(position_)) states_.save(position_);
   executor_.run(tokens.data(), types.empty() ? nullptr : types.data(), tokens.size(), position_,
                 rows);
   if (model_->weights().broken()) {  // some of them were zeros
     logits_rows_ = 0;
+    const size_t found = back_to(position_);
+    cache_.clear(found, position_ + tokens.size());
+    position_ = found;
     model_->weights().check();
   }
   position_ += tokens.size();
@@ -126,8 +133,38 @@ void Session::truncate(size_t position) {
     throw ContextError("[truncate] The session holds " + text(position_) +
                        " tokens. Got position " + text(position) + ".");
   }
+  if (position == position_) return;
+  if (reachable_from(position) != position) {
+    throw ContextError("[truncate] A recurrent state goes back to its checkpoints only. Got " +
+                       text(position) + ", the last before it is " +
+                       text(states_.reachable(position)) +
+                       ". Go there and feed the tokens from there on again.");
+  }
   cache_.clear(position, position_);
-  position_ = position;
+  position_ = back_to(position);
+}
+
+// Without the check that forward and truncate make: the position is at most the present one.
+size_t Session::reachable_from(size_t position) const noexcept {
+  return states_.empty() || position == position_ ? position : states_.reachable(position);
+}
+
+// States go back at least to `position`, from wherever a forward has left them.
+size_t Session::back_to(size_t position) noexcept {
+  if (states_.empty()) return position;
+  const size_t found = states_.reachable(position);
+  states_.rewind(found);
+  return found;
+}
+
+size_t Session::reachable(size_t position) {
+  const std::lock_guard lock(mutex_);
+  return reachable_from(std::min(position, position_.load()));
+}
+
+void Session::checkpoint() {
+  const std::lock_guard lock(mutex_);
+  states_.save(position_);
 }
 
 Candidates Session::candidates(size_t n) {

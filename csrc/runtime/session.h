@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One sequence: its KV cache, its buffers, its logits. A request is checked completely before any
-// compute; what runs then cannot fail. Calls of several threads take turns.
+// One sequence: its KV cache, its recurrent state, its buffers, its logits. A request is checked
+// completely before any compute; what runs then cannot fail. Calls of several threads take turns.
 #pragma once
 
 #include <atomic>
@@ -14,6 +14,7 @@
 #include "runtime/kv_cache.h"
 #include "runtime/logit_edits.h"
 #include "runtime/model.h"
+#include "runtime/recurrent_state.h"
 
 namespace gm {
 
@@ -43,8 +44,15 @@ class Session {
   // ResourceError for a file that is gone while it is mapped, after which there are no logits. A
   // plan of whole texts begins anew with every call. `types`: of the tokens; none: all 0.
   void forward(std::span<const int32_t> tokens, std::span<const int32_t> types = {});
-  // Drops the cache from `position` on. Throws ContextError beyond the present position.
+  // Drops the cache from `position` on. Throws ContextError beyond the present position, or where
+  // a recurrent state cannot go back to.
   void truncate(size_t position);
+  // The last position not after `position` that truncate takes: `position` itself unless there is a
+  // recurrent state, which goes back to checkpoints only.
+  size_t reachable(size_t position);
+  // Makes the present position one to which a recurrent state can go back, until newer ones take
+  // the room; forward makes some, too.
+  void checkpoint();
   // The best n of the last row. Throws ContextError before the first forward.
   Candidates candidates(size_t n);
   // The same after `changes`, among the tokens of `mask` [ceil(V / 32)] (see MaskedRow) if it is
@@ -68,6 +76,7 @@ class Session {
   const Taps* taps() const noexcept { return executor_.taps(); }
   size_t tap_rows(const Tap& tap) const noexcept { return executor_.last_rows(tap.rows); }
   size_t cache_bytes() const noexcept { return cache_.bytes(); }
+  size_t state_bytes() const noexcept { return states_.bytes(); }
   const ExecutorLayout& buffers() const noexcept { return executor_.layout(); }
   size_t rope_bytes() const noexcept { return ropes_->bytes(); }
 
@@ -75,12 +84,15 @@ class Session {
   void check(std::span<const int32_t> tokens, std::span<const int32_t> types,
              size_t position) const;
   void check_logits() const;
+  size_t reachable_from(size_t position) const noexcept;
+  size_t back_to(size_t position) noexcept;
 
   std::shared_ptr<Model> model_;
   PlanTraits traits_;
   SessionOptions options_;
   std::shared_ptr<const RopeTables> ropes_;
   KvCache cache_;
+  RecurrentState states_;
   Executor executor_;
   MaskedRow masked_;
   std::mutex mutex_;

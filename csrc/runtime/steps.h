@@ -12,6 +12,7 @@
 
 #include "runtime/batch.h"
 #include "runtime/experts.h"
+#include "runtime/recurrent_steps.h"
 
 namespace gm {
 
@@ -172,9 +173,11 @@ struct TapStep {
   void run(const Batch& batch, size_t chunk, size_t worker) const noexcept;
 };
 
-using Step = std::variant<EmbedStep, AddRowsStep, NormStep, LayerNormStep, QuantizeStep, GluStep,
-                          LinearStep, RopeStoreStep, AttentionStep, AttentionMergeStep, RouteStep,
-                          SortPairsStep, GatherStep, ExpertsLinearStep, ExpertsGluStep, CombineStep,
-                          SelectStep, OutputStep, SoftCapStep, LogitBlocksStep, TapStep>;
+using Step =
+    std::variant<EmbedStep, AddRowsStep, NormStep, LayerNormStep, QuantizeStep, GluStep, LinearStep,
+                 RopeStoreStep, AttentionStep, AttentionMergeStep, RouteStep, SortPairsStep,
+                 GatherStep, ExpertsLinearStep, ExpertsGluStep, CombineStep, ShortConvStep,
+                 ShortConvKeepStep, DeltaPrepareStep, DeltaRuleStep, SplitHeadsStep, SelectStep,
+                 OutputStep, SoftCapStep, LogitBlocksStep, TapStep>;
 
 }  // namespace gm

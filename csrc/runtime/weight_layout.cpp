@@ -66,6 +66,14 @@ uint64_t bytes_per_token(const Plan& plan, const WeightLayout& layout) {
         total += bytes_of(id) / plan.weights[id].experts * experts->used;
       for (const WeightId id : experts->biases) vector(id);
     }
+    if (const auto* conv = std::get_if<ShortConvOp>(&op)) {
+      vector(conv->weight);
+      vector(conv->bias);
+    }
+    if (const auto* delta = std::get_if<DeltaRuleOp>(&op)) {
+      vector(delta->rate);
+      vector(delta->shift);
+    }
     if (const auto* embed = std::get_if<EmbedOp>(&op))
       total += layout.places[embed->weight].tensor->row_bytes();
   }
@@ -97,7 +105,8 @@ WeightLayout layout_weights(const Plan& plan, const gguf::File& file) {
     if (w.use.rows) layout.mapped_bytes += w.tensor->bytes;
     if (w.use.panels)
       w.panel_offset = append(&layout.panel_bytes, packed_bytes(w.format(), w.rows(), w.K()));
-    if (w.use.vector) w.vector_offset = append(&layout.vector_bytes, w.vector_bytes());
+    if (w.use.vector || w.use.columns)
+      w.vector_offset = append(&layout.vector_bytes, w.vector_bytes());
   }
   layout.bytes_per_token = bytes_per_token(plan, layout);
   return layout;

@@ -19,7 +19,7 @@ struct WeightPlace {
   uint64_t first_row = 0;  // of the tensor
   uint64_t row_count = 0;
   uint64_t panel_offset = 0;   // of its panels, if use.panels
-  uint64_t vector_offset = 0;  // of its f32 values, if use.vector
+  uint64_t vector_offset = 0;  // of its f32 values, if use.vector or use.columns
 
   Format format() const noexcept { return tensor->type.format; }
   size_t rows() const noexcept { return row_count; }

@@ -121,10 +121,18 @@ void Weights::read_vectors() {
     w.K = place.K();
     w.row_bytes = place.tensor->row_bytes();
     if (place.use.rows) w.row_data = data;
-    if (!place.use.vector) continue;
+    if (!place.use.vector && !place.use.columns) continue;
     auto* values = reinterpret_cast<float*>(vectors_.data() + place.vector_offset);
-    decode_row(w.format)(data, values, w.rows * w.K);
     w.values = values;
+    if (place.use.vector) {
+      decode_row(w.format)(data, values, w.rows * w.K);
+      continue;
+    }
+    std::vector<float> row(w.K);
+    for (size_t r = 0; r < w.rows; ++r) {
+      decode_row(w.format)(data + r * w.row_bytes, row.data(), w.K);
+      for (size_t k = 0; k < w.K; ++k) values[k * w.rows + r] = row[k];
+    }
   }
 }
 

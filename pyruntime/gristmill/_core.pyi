@@ -201,7 +201,11 @@ class Session:
         tokens: NDArray[np.int32] | Sequence[int],
         types: NDArray[np.int32] | Sequence[int] | None = None,
     ) -> None: ...
-    def truncate(self, position: int) -> None: ...  # drop the cache from `position` on
+    # Drops the cache from `position` on. A model with a recurrent state goes back to positions that
+    # are `reachable` only; ContextError for others.
+    def truncate(self, position: int) -> None: ...
+    def reachable(self, position: int) -> int: ...  # the last one at or before `position`
+    def checkpoint(self) -> None: ...  # makes the present position one, while there is room
     # [rows, V], or of a plan with an output [rows, its width]; a read-only view valid until forward
     def logits(self) -> NDArray[np.float32]: ...
     # With taps: of each linear operation the names of its weights and its inputs [rows, K], rounded

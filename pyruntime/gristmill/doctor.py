@@ -180,7 +180,7 @@ def outlook(path: str, speed: Speed, level: str) -> ModelOutlook:
             f"({'no context fits' if largest is None else f'a context of {largest} fits'})"
         )
     assert blueprint.memory is not None
-    weight_bytes = blueprint.memory.weight_bytes
+    weight_bytes = blueprint.memory.weight_bytes + 2 * plan.state_bytes
     bandwidth = speed.bandwidth_one if threads == 1 else speed.bandwidth_all
     decode = bandwidth / weight_bytes if bandwidth else None
     macs = plan.macs_per_token + plan.macs_per_logits_row / _PROMPT

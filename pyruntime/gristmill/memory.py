@@ -24,6 +24,7 @@ LABELS = {
     "mapped": "embedding rows, mapped",
     "vectors": "norms",
     "kv_cache": "KV cache",
+    "states": "recurrent states, checkpoints",
     "activations": "activations of a batch",
     "logits": "logits",
     "scratch": "scratch of the threads",

@@ -165,6 +165,14 @@ class Model:
         return self._core.weight_bytes
 
     @property
+    def token_bytes(self) -> int:
+        """Bytes that one decoded token reads and writes besides the KV cache.
+
+        Weights are read; recurrent states are read and written.
+        """
+        return self.weight_bytes + 2 * self._blueprint.require().state_bytes
+
+    @property
     def macs_per_token(self) -> int:
         """Multiply-accumulates of all linear layers per token, without the output layer."""
         return self._blueprint.require().macs_per_token

@@ -5,6 +5,9 @@
 (the longest common prefix stays), so callers never manage positions. The core's `position` is the
 one truth: the token list is extended before a forward and cut to that position afterwards, so an
 interrupt at any bytecode leaves both in step.
+
+A recurrent state (of models that have one) goes back to checkpoints only: the core makes some, and
+`evaluate` one before the last token of a prompt. What lies between is computed again.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from .model import Model
 
 _STEP = 64  # tokens of the first batch of a prompt; smaller ones would waste the weights' decoding
+_WORTH_A_CHECKPOINT = 16  # tokens of a prompt; after fewer, they are as soon computed again
 _STOP_SECONDS = 1.0  # how long a batch may take where someone may want to stop it
 
 
@@ -48,6 +52,7 @@ class Session:
         self._tokens: list[int] = []
         self._logits_at = -1  # position after which the current logits were computed
         self._lock = threading.RLock()
+        self._recurrent = core.memory_bytes["states"] > 0
 
     @property
     def context(self) -> int:
@@ -111,7 +116,8 @@ class Session:
             if kept == len(tokens) == self.position == self._logits_at:
                 return kept
             kept = min(kept, len(tokens) - 1)  # the last one again: its logits are wanted
-            self.truncate(kept)
+            kept = self._core.reachable(kept)
+            self._drop(kept)
             self._prefill(tokens, kept, should_stop, progress)
             return kept
 
@@ -124,11 +130,15 @@ class Session:
     ) -> None:
         """Evaluates tokens from `start` on, in batches short enough to be stopped between."""
         step = self._core.max_batch if should_stop is None else min(_STEP, self._core.max_batch)
+        last = len(tokens) - 1
+        mark = last if self._recurrent and last - start >= _WORTH_A_CHECKPOINT else -1
         while start < len(tokens):
             if should_stop is not None and should_stop():
                 return
             began = time.perf_counter()
-            batch = tokens[start : start + step]
+            if start == mark:
+                self._core.checkpoint()
+            batch = tokens[start : mark if start < mark < start + step else start + step]
             self._forward(batch)
             start += len(batch)
             if progress is not None:
@@ -153,12 +163,16 @@ class Session:
                 self._forward(tokens[start : start + self._core.max_batch])
 
     def truncate(self, position: int) -> None:
-        """Forgets everything from `position` on (0 forgets all)."""
+        """Forgets everything from `position` on (0 forgets all).
+
+        A model with a recurrent state may have to compute some of the tokens before it again.
+        """
         with self._lock:
+            again = self.tokens[:position]
             if position < self._core.position:
-                self._logits_at = -1
-                self._core.truncate(position)
+                self._drop(self._core.reachable(position))
             self._cut()
+            self.append(again[self._core.position :])
 
     def reset(self) -> None:
         """Forgets all tokens."""
@@ -275,6 +289,13 @@ class Session:
         self._tokens.extend(tokens)
         self._core.forward(tokens)
         self._logits_at = self._core.position
+
+    def _drop(self, position: int) -> None:
+        """Goes back to a position that the core can reach."""
+        if position < self._core.position:
+            self._logits_at = -1
+            self._core.truncate(position)
+        self._cut()
 
     def _cut(self) -> None:
         """Drops tokens that the core did not evaluate."""

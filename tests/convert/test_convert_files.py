@@ -258,7 +258,7 @@ def test_tensors_that_are_not_known_are_not_dropped(tmp_path: Path) -> None:
         "model.layers.0.self_attn.rotary_emb.inv_freq": np.ones(8, np.float32),
     }
     done = convert(write_model(tmp_path / "m", tensors=weights), tmp_path / "o.gguf")
-    assert done.notes == ("1 tensors of image or audio parts were left out",)
+    assert done.notes == ("1 tensors of other parts (images, audio, drafts) were left out",)
 
 
 @pytest.mark.parametrize("old", [True, False], ids=["language_model.model", "model.language_model"])
@@ -275,7 +275,7 @@ def test_the_text_part_of_a_multimodal_model(tmp_path: Path, old: bool) -> None:
     done = convert(write_model(tmp_path / "m", config, weights), tmp_path / "o.gguf", "f32")
     plain = convert(write_model(tmp_path / "p"), tmp_path / "p.gguf", "f32")
     assert done.architecture == "mistral3"
-    assert done.notes == ("2 tensors of image or audio parts were left out",)
+    assert done.notes == ("2 tensors of other parts (images, audio, drafts) were left out",)
     ours, theirs = read(done.path)[1], read(plain.path)[1]
     assert list(ours) == list(theirs)
     assert all(np.array_equal(ours[name].data, theirs[name].data) for name in ours)

@@ -12,9 +12,9 @@ import pytest
 import gguf
 from gristmill import FormatError, UnsupportedError
 from gristmill.convert.config import Config
-from gristmill.convert.families import BY_CLASS, SCHEMES
 from gristmill.convert.rope import llama3_factors, long_factors
 from gristmill.convert.scheme import Scheme
+from gristmill.convert.schemes import BY_CLASS, SCHEMES
 
 IDS = [scheme.classes[0] for scheme in SCHEMES]
 ARCHITECTURES = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
@@ -48,6 +48,13 @@ FULL: dict[str, Any] = {
     "residual_multiplier": 0.2,
     "logits_scaling": 8,
     "rope_local_base_freq": 1e4,
+    "norm_eps": 1e-5,
+    "conv_L_cache": 3,
+    "linear_conv_kernel_dim": 4,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 16,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
     "layer_types": ["sliding_attention", "full_attention", "full_attention"] * 3,
     "rope_parameters": {
         "rope_type": "yarn", "rope_theta": 1e6, "factor": 4.0, "beta_fast": 32, "beta_slow": 1,
@@ -81,7 +88,8 @@ def test_tensor_names(scheme: Scheme) -> None:
     for source, target in scheme.tensors.items():
         stem = source.replace("{i}", "1").replace(".{e}", "")
         targets = (target,) if isinstance(target, str) else target
-        ours = {name.replace("{i}", "1") for name in targets}
+        ours = {name.replace("{i}", "1").removesuffix(".bias") for name in targets}
+        stem = stem.replace(".dt_bias", ".dt_proj")  # the package renames it beforehand
         assert ours <= allowed | {"output", "cls.output"}
         if "experts." in source and ".w" in source:  # the package renames these beforehand
             kind = {"w1": "gate", "w2": "down", "w3": "up"}[source[-2:]]

@@ -82,6 +82,11 @@ const std::map<std::string, uint64_t> kRecorded = {
     {"sinks q4_0", 0xa02666c6df722fa1},
     {"sinks q8_0", 0xf8254b60f3de80b8},
     {"swiglu oai", 0x96ded3819242d719},
+    {"sigmoid gate", 0x8745064a60ddd582},
+    {"gate", 0x81c3f5a47b60afe1},
+    {"short_conv", 0x3851f19b3f172226},
+    {"delta_prepare", 0x6ad4bcf1aa047af5},
+    {"delta_rule", 0x0afae76cac9498c2},
 };
 
 void check_bits(const std::string& what, const KernelTable& level, uint64_t hash) {
@@ -251,6 +256,10 @@ GM_TEST(activations_have_the_recorded_bits) {
     check_bits("geglu tanh", *level, hash_of(out));
     level->glu[static_cast<size_t>(gm::Activation::SwigluOai)](glu, 0, 1);
     check_bits("swiglu oai", *level, hash_of(out));
+    level->glu[static_cast<size_t>(gm::Activation::Sigmoid)](glu, 0, 1);
+    check_bits("sigmoid gate", *level, hash_of(out));
+    level->glu[static_cast<size_t>(gm::Activation::None)](glu, 0, 1);
+    check_bits("gate", *level, hash_of(out));
     level->glu[static_cast<size_t>(gm::Activation::Gelu)](glu, 0, 1);
     check_bits("geglu", *level, hash_of(out));
     glu.up = nullptr;
@@ -283,6 +292,53 @@ GM_TEST(experts_have_the_recorded_bits) {
                     out.data(), D, false},
                    0, 2);
     check_bits("combine", *level, hash_of(out));
+  }
+}
+
+GM_TEST(recurrent_operations_have_the_recorded_bits) {
+  constexpr size_t T = 5, C = 40, taps = 4, G = 2, H = 4, K = 22, V = 24, W = 2 * G * K + H * V;
+  const std::vector<float> x = values(T * W, 23), rate(H, -0.3f), shift = values(H, 29);
+  for (const KernelTable* level : levels()) {
+    std::vector<float> out(T * C), history = values((taps - 1) * C, 31);
+    gm::ShortConvArgs conv{x.data(),
+                           C,
+                           x.data() + T * C,
+                           C,
+                           out.data(),
+                           C,
+                           C,
+                           taps,
+                           x.data() + 9,
+                           x.data() + 99,
+                           history.data(),
+                           7,
+                           true};
+    level->short_conv(conv, 0, T);
+    check_bits("short_conv", *level, hash_of(out));
+
+    std::vector<float> qkv = x, alpha = values(T * H, 37), beta = values(T * H, 41);
+    std::vector<float> found(T * H * V), state = values(H * gm::delta_state_floats(K, V), 43);
+    gm::DeltaRuleArgs delta{qkv.data(),
+                            W,
+                            alpha.data(),
+                            H,
+                            beta.data(),
+                            H,
+                            found.data(),
+                            H * V,
+                            T,
+                            G,
+                            H,
+                            K,
+                            V,
+                            rate.data(),
+                            shift.data(),
+                            1e-6f,
+                            state.data()};
+    level->delta_prepare(delta, 0, T);
+    check_bits("delta_prepare", *level, hash_of(beta, hash_of(alpha, hash_of(qkv))));
+    level->delta_rule(delta, 0, H * gm::delta_blocks(V));
+    check_bits("delta_rule", *level, hash_of(state, hash_of(found)));
   }
 }
 

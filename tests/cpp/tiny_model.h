@@ -16,6 +16,7 @@ namespace gm::test {
 struct TinyShape {
   uint64_t dim = 64, ffn = 96, layers = 2, heads = 4, kv_heads = 2, head_dim = 32, vocab = 80;
   uint64_t experts = 0, used = 2;  // the last layer is a mixture if there are experts
+  bool recurrent = false;          // a short convolution and a delta rule in front of the layers
 };
 
 // Buffers with a slot each, and weights.
@@ -45,6 +46,10 @@ class TinyPlan : public PlanBuilder {
     plan_.ropes.push_back({10000.0, 1.0, s_.head_dim, kNone});
     const BufferId x = buffer(BufferKind::F32, s_.dim);
     plan_.ops.push_back(EmbedOp{weight("embed", {s_.vocab, s_.dim}), x});
+    if (s_.recurrent) {
+      add_convolution(x);
+      add_delta_rule(x);
+    }
     for (uint64_t i = 0; i < s_.layers; ++i) add_layer("blk." + std::to_string(i) + ".", x);
     const BufferId rows = buffer(BufferKind::F32, s_.dim, BufferRows::Logits);
     plan_.ops.push_back(SelectRowsOp{x, rows});
@@ -57,6 +62,46 @@ class TinyPlan : public PlanBuilder {
     const BufferId act = buffer(BufferKind::Act, s_.dim, rows);
     plan_.ops.push_back(RmsNormOp{x, weight(name, {s_.dim}), 1e-5, act, kNone});
     return act;
+  }
+
+  uint32_t state(uint64_t values) {
+    plan_.states.push_back({values});
+    return static_cast<uint32_t>(plan_.states.size() - 1);
+  }
+  void add_output(const std::string& name, BufferId x, BufferId act) {
+    const uint64_t width = plan_.buffers[act].width;
+    plan_.ops.push_back(LinearOp{act, {weight(name, {s_.dim, width})}, {x}, true});
+  }
+
+  void add_convolution(BufferId x) {
+    BufferId act = norm("conv_norm", x);
+    const BufferId both = buffer(BufferKind::F32, 2 * s_.dim), z = buffer(BufferKind::F32, s_.dim),
+                   gate = buffer(BufferKind::F32, s_.dim), out = buffer(BufferKind::F32, s_.dim);
+    plan_.ops.push_back(LinearOp{act, {weight("conv_in", {2 * s_.dim, s_.dim})}, {both}, false});
+    plan_.ops.push_back(SplitHeadsOp{both, z, gate, 4});
+    plan_.ops.push_back(ShortConvOp{z, gate, out, weight("conv", {s_.dim, 3}),
+                                    weight("conv_bias", {s_.dim}), state(2 * s_.dim), true});
+    act = buffer(BufferKind::Act, s_.dim);
+    plan_.ops.push_back(GluOp{gate, out, act, Activation::None});
+    add_output("conv_out", x, act);
+  }
+
+  void add_delta_rule(BufferId x) {
+    constexpr uint64_t G = 1, H = 2, K = 12, V = 32, width = 2 * G * K + H * V;
+    BufferId act = norm("delta_norm", x);
+    const BufferId qkv = buffer(BufferKind::F32, width), alpha = buffer(BufferKind::F32, H),
+                   beta = buffer(BufferKind::F32, H), out = buffer(BufferKind::F32, H * V);
+    plan_.ops.push_back(LinearOp{
+        act,
+        {weight("qkv", {width, s_.dim}), weight("alpha", {H, s_.dim}), weight("beta", {H, s_.dim})},
+        {qkv, alpha, beta},
+        false});
+    plan_.ops.push_back(DeltaRuleOp{qkv, alpha, beta, out, weight("rate", {H}),
+                                    weight("shift", {H}), state(H * delta_state_floats(K, V)), G, H,
+                                    K, V, 1e-6});
+    act = buffer(BufferKind::Act, H * V);
+    plan_.ops.push_back(QuantizeOp{out, act});
+    add_output("delta_out", x, act);
   }
 
   void add_layer(const std::string& prefix, BufferId x) {
@@ -126,7 +171,7 @@ inline void write_weights(const std::string& path, const Plan& plan, Format form
   gguf::Writer writer(path);
   writer.add_string("general.architecture", "tiny");
   const auto format_of = [&](const WeightSpec& w) {
-    return w.shape.size() == 2 ? format : Format::F32;
+    return w.shape.size() == 2 && w.name != "conv" ? format : Format::F32;
   };
   for (const WeightSpec& w : plan.weights) {
     std::vector<uint64_t> dims(w.shape.rbegin(), w.shape.rend());

@@ -5,12 +5,15 @@
 #include <iterator>
 #include <limits>
 #include <memory>
+#include <span>
 #include <string>
 
 #include <unistd.h>
 
 #include "base/error.h"
+#include "choices.h"
 #include "kernels/dispatch.h"
+#include "recurrent_changes.h"
 #include "runtime/memory_plan.h"
 #include "runtime/model.h"
 #include "runtime/session.h"
@@ -19,48 +22,13 @@
 
 namespace {
 
+using gm::fuzz::ChangeRecurrentOp;
+using gm::fuzz::Choices;
+
 constexpr uint64_t kMostBytes = uint64_t{1} << 26;  // of a plan that is run
 constexpr size_t kContext = 80;
-constexpr std::array<uint64_t, 14> kEdges = {
-    0, 1, 2, 31, 32, 33, 255, 256, 4096, 1u << 20, 0xffffffff, 1ull << 32, 1ull << 62, ~0ull};
-
-// Bytes as choices; zeros at the end.
-class Choices {
- public:
-  Choices(const uint8_t* data, size_t size) : data_(data), size_(size) {}
-  bool empty() const { return size_ == 0; }
-  uint8_t byte() {
-    if (size_ == 0) return 0;
-    --size_;
-    return *data_++;
-  }
-  size_t below(size_t count) { return count == 0 ? 0 : byte() % count; }
-  uint64_t number(uint64_t now) {
-    switch (below(4)) {
-      case 0:
-        return kEdges[below(kEdges.size())];
-      case 1:
-        return now + below(5) - 2;
-      case 2:
-        return byte();
-      default:
-        return now * below(4);
-    }
-  }
-  uint32_t id(uint32_t now) { return static_cast<uint32_t>(number(now)); }
-  double real() {
-    constexpr std::array<double, 8> kReals = {
-        0.0, -1.0, 1e-30, 0.5, 2.0, 1e6, 1e300, std::numeric_limits<double>::quiet_NaN()};
-    return kReals[below(kReals.size())];
-  }
-
- private:
-  const uint8_t* data_;
-  size_t size_;
-};
-
-struct ChangeOp {
-  Choices& c;
+struct ChangeOp : ChangeRecurrentOp {
+  using ChangeRecurrentOp::operator();
 
   void operator()(gm::EmbedOp& o) const {
     if (c.below(3) == 0) o.scale = c.real();
@@ -345,6 +313,12 @@ void change_tables(gm::Plan& plan, Choices& c) {
     case 9:
       weight.experts = c.number(weight.experts);
       break;
+    case 10: {
+      if (plan.states.empty()) break;
+      auto& state = plan.states[c.below(plan.states.size())];
+      state.values = c.number(state.values);
+      break;
+    }
     default:
       change_rope(plan.ropes[0], c);
   }
@@ -369,7 +343,7 @@ void change(gm::Plan& plan, Choices& c) {
       change_tables(plan, c);
       break;
     default:
-      std::visit(ChangeOp{c}, ops[c.below(ops.size())]);
+      std::visit(ChangeOp{{c}}, ops[c.below(ops.size())]);
   }
 }
 
@@ -381,8 +355,8 @@ void run(std::shared_ptr<const gm::gguf::File> file, const gm::Plan& plan, size_
   options.kv = static_cast<gm::KvType>(plan.ops.size() % 3);
   const gm::MemoryPlan memory(file, plan, gm::kernels_for("scalar"), threads);
   const gm::MemoryBytes bytes = memory.bytes(options);
-  if (bytes.panels + bytes.vectors + bytes.kv_cache + bytes.activations + bytes.logits +
-          bytes.scratch + bytes.rope_tables >
+  if (bytes.panels + bytes.vectors + bytes.kv_cache + bytes.states + bytes.activations +
+          bytes.logits + bytes.scratch + bytes.rope_tables >
       kMostBytes)
     return;
   gm::ModelOptions how;
@@ -394,7 +368,12 @@ void run(std::shared_ptr<const gm::gguf::File> file, const gm::Plan& plan, size_
   const std::array<int32_t, 5> types = {0, 0, 1, 1, 1};
   session.forward(tokens);
   session.forward(tokens, types);
-  if (gm::traits_of(plan).logits) session.candidates(3);
+  if (!gm::traits_of(plan).logits) return;
+  session.candidates(3);
+  session.checkpoint();
+  session.forward(std::span(tokens).first(2));
+  session.truncate(session.reachable(6));
+  session.forward(std::span(tokens).first(1));
 }
 
 // A plan, and a file with its weights.
@@ -421,10 +400,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return gm::test::TinyPlan(shape).plan();
   }());
   static const Subject encoder(gm::test::TinyEncoder({}).plan());
+  static const Subject hybrid([] {
+    gm::test::TinyShape shape;
+    shape.layers = 1;
+    shape.recurrent = true;
+    return gm::test::TinyPlan(shape).plan();
+  }());
   Choices choices(data, size);
   const size_t first = choices.byte();
   const size_t threads = first % 16 == 15 ? 2 : 1;
-  const Subject& subject = first < 128 ? decoder : encoder;
+  const Subject& subject = first < 86 ? decoder : first < 171 ? encoder : hybrid;
   gm::Plan plan = subject.plan;
   for (int i = 0; i < 12 && !choices.empty(); ++i) change(plan, choices);
   try {

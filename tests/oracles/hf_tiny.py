@@ -155,20 +155,35 @@ CASES = {
             "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
         }},
     ),
+    "lfm2": TinyCase("lfm2", "Lfm2ForCausalLM", {
+        "num_hidden_layers": 4, "layer_types": ["conv", "full_attention", "conv", "conv"],
+        "block_multiple_of": 32, "conv_L_cache": 3, "norm_eps": 1e-5}),
+    "lfm2-wide": TinyCase("lfm2", "Lfm2ForCausalLM", {
+        "num_hidden_layers": 3, "layer_types": ["full_attention", "conv", "full_attention"],
+        "block_auto_adjust_ff_dim": False, "conv_L_cache": 4, "tie_word_embeddings": False}),
+    "qwen35": TinyCase("qwen35", "Qwen3_5ForCausalLM", {
+        "num_hidden_layers": 4, "head_dim": 32, "linear_key_head_dim": 20,
+        "linear_value_head_dim": 24, "linear_num_key_heads": 2, "linear_num_value_heads": 4}),
     "glm4": TinyCase("glm4", "Glm4ForCausalLM", {"head_dim": 24, "attention_bias": True}),
 }  # fmt: skip
 
 
 def random_weights(
-    shapes: Mapping[str, tuple[int, ...]], *, tied: bool, gemma: bool, seed: int = 3
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    tied: bool,
+    gemma: bool,
+    centred: bool = False,
+    seed: int = 3,
 ) -> dict[str, NDArray[np.float32]]:
-    """Weights of a checkpoint by name: norms (Gemma adds 1 to them) and biases are random too.
+    """Weights of a checkpoint by name: norms and biases are random too.
 
-    Scores spread by 2, so that positions, windows and caps matter; what the halves add is a little
-    smaller than the residual; logits spread by a half.
+    Norms lie around 1, or around 0 where the model adds 1 to them (`gemma`, `centred`). Scores
+    spread by 2, so that positions, windows and caps matter; what the halves add is a little smaller
+    than the residual; logits spread by a half. States of the delta rule last for dozens of tokens.
     """
     random = np.random.default_rng(seed)
-    embedding = 0.5 * shapes["model.norm.weight"][0] ** -0.5 if tied else 0.5
+    embedding = 0.5 * shapes["model.embed_tokens.weight"][1] ** -0.5 if tied else 0.5
     residual = 0.5 if gemma else embedding
     weights = {}
     for name, shape in shapes.items():
@@ -180,12 +195,18 @@ def random_weights(
             values *= embedding
         elif kind in {"q_proj", "k_proj", "qkv_proj"} and len(shape) == 2:
             values *= 1.4 * shape[1] ** -0.5
-        elif kind in {"o_proj", "down_proj", "w2", "output_linear"}:
+        elif kind in {"o_proj", "down_proj", "out_proj", "w2", "output_linear"}:
             values *= 0.7 * residual * shape[-1] ** -0.5
+        elif len(shape) == 3 and shape[1] == 1:  # of a convolution
+            values *= shape[2] ** -0.5
+        elif name.endswith(("A_log", "dt_bias")):
+            values = values * 0.5 - 2
         elif len(shape) > 1:
             values *= (0.5 if kind == "lm_head" else 1.0) * shape[-1] ** -0.5
         else:
-            values = values / 8 + (0.5 if kind.startswith("post_") else 1.0) - gemma
+            shifted = gemma or (centred and "linear_attn" not in name)
+            low = kind.startswith("post_") and not centred
+            values = values / 8 + (0.5 if low else 1.0) - shifted
         weights[name] = values.astype(np.float32)
     return weights
 
@@ -209,7 +230,8 @@ def weights_of(
     """The weights of a case."""
     tied = json.loads(config).get("tie_word_embeddings", False)
     gemma = CASES[name].architecture.startswith("gemma")
-    return random_weights(shapes, tied=tied, gemma=gemma)
+    centred = CASES[name].architecture == "qwen35"
+    return random_weights(shapes, tied=tied, gemma=gemma, centred=centred)
 
 
 def convert_folder(folder: Path, kind: str = "f32") -> Path:

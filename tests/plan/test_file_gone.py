@@ -17,12 +17,20 @@ from pathlib import Path
 import pytest
 from random_llama import Tiny
 
+from make_model import random_model
+from shapes import Recurrence, Shape
+
 MakeFile = Callable[[Tiny], Path]
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGBUS"), reason="this system has no SIGBUS")
 
 # Its embedding (the first tensor, in the map) is 800 kB, the panels 3 MB.
 SHAPE = Tiny(dim=256, ffn=512, vocab=3000, weights="Q8_0")
+# The same with a layer that keeps a state.
+RECURRENT = Shape(
+    dim=256, ffn=512, layers=2, heads=4, kv_heads=2, vocab=3000, context=256, architecture="lfm2",
+    recurrence=Recurrence((1,), taps=3),
+)  # fmt: skip
 
 START = """
 import faulthandler, mmap, os, signal, sys
@@ -68,6 +76,18 @@ for call in (first.logits, lambda: first.candidates(3)):
         pass
 refused(lambda: second.forward([1]), "shortened")
 refused(lambda: first.forward([1]), "shortened")
+"""
+
+# The pass that failed has changed the state: it goes back to the last checkpoint.
+BEFORE_A_STATE = """
+model = _core.Model(file.core, plan, 2)
+session = _core.Session(model, 64)
+session.forward([1, 2, 3])
+session.checkpoint()
+session.forward([4, 5])
+os.truncate(path, 4096 * 40)
+refused(lambda: session.forward([2999, 1]), path)
+assert session.position == 3
 """
 
 CACHE_ENTRY = """
@@ -161,6 +181,13 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_the_process_goes_on(path: Path, case: str) -> None:
     done = run(path, START, CASES[case])
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_a_state_goes_back(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    random_model(path, RECURRENT, {"default": "Q8_0"})
+    done = run(path, START, BEFORE_A_STATE)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 

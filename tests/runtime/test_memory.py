@@ -11,7 +11,7 @@ import memory_error
 from gristmill import gguf, host_memory, hub, machine, memory
 from gristmill.errors import UnsupportedError
 from make_model import random_model
-from shapes import Shape
+from shapes import Recurrence, Shape
 
 # A vocabulary and a KV cache that weigh as much as the weights, and an odd shape of small blocks.
 WIDE = Shape(dim=512, ffn=1024, layers=4, heads=8, kv_heads=8, vocab=24000, context=8192)
@@ -21,14 +21,22 @@ MIXTURE = Shape(
 )  # fmt: skip
 ODD = Shape(dim=320, ffn=864, layers=5, heads=5, kv_heads=1, vocab=4099, context=2048, tied=True)
 
+# States and their checkpoints weigh as much as the weights.
+HYBRID = Shape(
+    dim=320, ffn=864, layers=4, heads=5, kv_heads=1, vocab=4099, context=4096, tied=True,
+    architecture="qwen35",
+    recurrence=Recurrence((3,), taps=4, key_heads=8, heads=8, key_dim=128, value_dim=128),
+)  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("memory")
-    made = {name: folder / f"{name}.gguf" for name in ("wide", "odd", "mixture")}
+    made = {name: folder / f"{name}.gguf" for name in ("wide", "odd", "mixture", "hybrid")}
     random_model(made["mixture"], MIXTURE, "Q4_K_M")
     random_model(made["wide"], WIDE, "Q4_K_M")
     random_model(made["odd"], ODD, {"default": "Q8_0", "token_embd": "F16"})
+    random_model(made["hybrid"], HYBRID, "Q4_K_M")
     return {**made, "bundled": hub.bundled_model()}
 
 
@@ -41,6 +49,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         ("wide", 64, 64),
         ("odd", 2048, 2048),
         ("mixture", 1024, 512),
+        ("hybrid", 4096, 512),
     ],
 )
 def test_the_plan_is_within_3_percent_of_the_peak(

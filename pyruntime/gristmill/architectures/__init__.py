@@ -25,7 +25,7 @@ __all__ = ["Plan", "build_plan", "known", "register"]
 # Modules of this folder, the most used first.
 _FAMILIES = (
     "llama", "qwen", "gemma", "bert", "gemma_embedding", "glm", "gpt_oss", "granite", "olmo",
-    "phi",
+    "phi", "lfm2", "qwen35",
 )  # fmt: skip
 _REGISTRY: dict[str, type[Decoder]] = {}
 _SHOWN = 40  # problems in one message

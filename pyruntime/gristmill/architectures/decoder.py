@@ -76,15 +76,22 @@ class Shape:
 
 
 def read_shape(
-    source: Source, keys: Hyperparameters, eps_key: str, *, whole_pairs: bool = True
+    source: Source,
+    keys: Hyperparameters,
+    eps_key: str,
+    *,
+    whole_pairs: bool = True,
+    mixed: bool = False,
 ) -> Shape:
     """Reads and checks the usual keys; problems are collected in `keys`.
+
+    With `mixed`, layers may have no KV heads.
 
     Raises:
         UnsupportedError: They describe something that has no operations here.
     """
     width = keys.count("embedding_length", most=MAX_WIDTH)
-    heads = _read_heads(keys, width)
+    heads = _read_heads(keys, width, mixed)
     n_rot = keys.count("rope.dimension_count", heads.head_dim, least=2, most=MAX_HEAD_DIM)
     if n_rot % 2 != 0 or n_rot > heads.head_dim:
         keys.refuse(
@@ -103,9 +110,9 @@ def read_shape(
     )
 
 
-def _read_heads(keys: Hyperparameters, width: int) -> Heads:
+def _read_heads(keys: Hyperparameters, width: int, mixed: bool) -> Heads:
     heads = keys.count("attention.head_count", most=MAX_HEADS)
-    kv_heads = keys.count("attention.head_count_kv", heads, most=MAX_HEADS)
+    kv_heads = keys.count("attention.head_count_kv", heads, most=MAX_HEADS, gaps=mixed)
     if heads % kv_heads != 0 or heads // kv_heads > MAX_SHARING:
         keys.refuse(f"{heads} query heads over {kv_heads} KV heads")
     if not keys.given("attention.key_length") and width % heads != 0:
@@ -138,6 +145,7 @@ class Decoder(Embedder):
         activation: Of the feed-forward layer's gate.
         ffn_norm: The norm before the feed-forward layer.
         fused_up: Whether ffn_up holds the gate's rows, then its own.
+        mixed: Whether layers without KV heads are of another kind.
         window_period: One in so many layers, the last of each group, sees all positions while the
             others have the window; 0: all have it.
         usual_window: Where the file does not say; 0: none.
@@ -152,6 +160,7 @@ class Decoder(Embedder):
     activation: ClassVar[Activation] = "silu"
     fused_up: ClassVar[bool] = False
     ffn_norm: ClassVar[str] = "ffn_norm"
+    mixed: ClassVar[bool] = False
     window_period: ClassVar[int] = 0
     usual_window: ClassVar[int] = 0
     bidirectional: ClassVar[bool] = False
@@ -170,7 +179,9 @@ class Decoder(Embedder):
         self.source = source
         self.architecture = architecture
         keys = Hyperparameters(source.metadata, architecture)
-        self.shape = read_shape(source, keys, self.eps_key, whole_pairs=self.whole_yarn_pairs)
+        self.shape = read_shape(
+            source, keys, self.eps_key, whole_pairs=self.whole_yarn_pairs, mixed=self.mixed
+        )
         self.mixture = read_mixture(keys, self.shape.ffn, MAX_WIDTH, usual=self.usual_routing)
         mixture = self.mixture
         if mixture and not mixture.shared_ffn and self.has(f"blk.{mixture.first}.ffn_up_shexp"):
@@ -213,11 +224,16 @@ class Decoder(Embedder):
 
     def attention(self, g: Graph, h: Value, i: int) -> Value:
         """Grouped-query attention and its output layer."""
-        q, k, v = self.queries_keys_values(g, h, i)
+        a = self.attend(g, *self.queries_keys_values(g, h, i), i)
+        (out,) = g.linear(a, f"blk.{i}.attn_output", scale=self.residual_scale)
+        return out
+
+    def attend(self, g: Graph, q: Value, k: Value, v: Value, i: int) -> Value:
+        """What the queries find, with the rotary embedding of layer i."""
         rope = self.rope(g, i)
         if rope is not None:
             q, k = g.rope(q, k, rope, neox=self.neox)
-        a = g.attention(
+        return g.attention(
             q,
             k,
             v,
@@ -229,8 +245,6 @@ class Decoder(Embedder):
             bidirectional=self.bidirectional,
             sinks=f"blk.{i}.attn_sinks" if self.has(f"blk.{i}.attn_sinks") else "",
         )
-        (out,) = g.linear(a, f"blk.{i}.attn_output", scale=self.residual_scale)
-        return out
 
     def queries_keys_values(self, g: Graph, h: Value, i: int) -> tuple[Value, Value, Value]:
         """From one fused matrix if the file has it, else from three; normed, not yet rotated."""

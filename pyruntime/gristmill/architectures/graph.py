@@ -23,6 +23,7 @@ from itertools import accumulate
 from typing import Literal
 
 from gristmill.architectures.plan import Activation, Gating, Kv, Pool, Rope, Weight
+from gristmill.architectures.recurrent_plan import State
 from gristmill.errors import FormatError, ShapeError, UnsupportedError
 
 Rows = Literal["batch", "logits"]
@@ -174,7 +175,7 @@ class LogitsNode(Node):
 
 @dataclass
 class Graph:
-    """Collects nodes, weights, rope tables and KV geometry.
+    """Collects nodes, weights, rope tables, KV geometry and states.
 
     Args:
         rows: Rows of linear weights by role, such as {"attn_q": 2048}.
@@ -189,6 +190,7 @@ class Graph:
     weights: list[Weight] = field(default_factory=list)
     ropes: list[Rope] = field(default_factory=list)
     layers: dict[int, Kv] = field(default_factory=dict)
+    states: list[State] = field(default_factory=list)
     _values: int = 0
     _weight_ids: dict[Weight, int] = field(default_factory=dict)
 
@@ -397,6 +399,20 @@ class Graph:
     def vector(self, name: str, length: int) -> int:
         """The id of a plain vector in the file, such as rope factors."""
         return self._weight(name, (length,))
+
+    # -- for modules that bring nodes of their own
+    def weight(self, name: str, *shape: int) -> int:
+        """The id of a tensor by its whole name."""
+        return self._listed(Weight(name, shape))
+
+    def state(self, values: int) -> int:
+        """The id of a new state of so many numbers."""
+        self.states.append(State(values))
+        return len(self.states) - 1
+
+    def value(self, width: int) -> Value:
+        """A new value, one row per token."""
+        return self._value(width)
 
     def _value(self, width: int, rows: Rows = "batch") -> Value:
         self._values += 1

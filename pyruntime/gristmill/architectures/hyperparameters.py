@@ -27,13 +27,23 @@ class Hyperparameters:
         self._missing: list[str] = []
         self._bad: list[str] = []
 
-    def count(self, key: str, default: int | None = None, *, least: int = 1, most: int) -> int:
+    def count(
+        self,
+        key: str,
+        default: int | None = None,
+        *,
+        least: int = 1,
+        most: int,
+        gaps: bool = False,
+    ) -> int:
         """A whole number in [least, most]; a list of equal numbers (one per layer) counts too.
+
+        With `gaps` it may have zeros, for layers that are of another kind.
 
         Raises:
             UnsupportedError: A list of different numbers.
         """
-        value = self._scalar(key)
+        value = self._scalar(key, gaps)
         if value is None:
             return self._default(key, default, least)
         if isinstance(value, bool) or not isinstance(value, int | np.integer):
@@ -80,6 +90,16 @@ class Hyperparameters:
             period = self.count(key, least=0, most=1 << 20)
         return tuple(period == 0 or (i + 1) % period != 0 for i in range(layers))
 
+    def gaps(self, key: str, layers: int) -> tuple[bool, ...]:
+        """By layer: whether a list has a zero there; never where there is one number for all."""
+        value = self._metadata.get(self._name(key))
+        if not isinstance(value, np.ndarray | list | tuple):
+            return (False,) * layers
+        if len(value) != layers:
+            self._bad.append(f"{self._name(key)} has {len(value)} values for {layers} layers")
+            return (False,) * layers
+        return tuple(item == 0 for item in value)
+
     def given(self, key: str) -> bool:
         """Whether the file has the key."""
         return self._name(key) in self._metadata
@@ -101,10 +121,10 @@ class Hyperparameters:
     def _name(self, key: str) -> str:
         return f"{self._prefix}.{key}"
 
-    def _scalar(self, key: str) -> Any:
+    def _scalar(self, key: str, gaps: bool = False) -> Any:
         value = self._metadata.get(self._name(key))
         if isinstance(value, np.ndarray | list | tuple):
-            items = list(value)
+            items = [item for item in value if not (gaps and np.ndim(item) == 0 and item == 0)]
             if not items:
                 return None
             if isinstance(items[0], np.ndarray | list):

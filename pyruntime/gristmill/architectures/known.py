@@ -25,12 +25,14 @@ _INSTEAD = {
     ),
     "qwen3": (
         "afmoe bailingmoe bailingmoe2 bailingmoe3 dflash ernie4_5 ernie4_5-moe grovemoe "
-        "hunyuan-dense hunyuan-moe hunyuan_vl hy_v3 hy_v4 qwen35 qwen35moe qwen3next "
+        "hunyuan-dense hunyuan-moe hunyuan_vl hy_v3 hy_v4 qwen3next "
         "qwen3vl qwen3vlmoe qwen4exp rnd1 step35"
     ),
     "gemma3": "gemma3n gemma4 gemma4-assistant",
     "phi3": "phi2 phimoe",
-    "smollm3": "lfm2 lfm2moe smallthinker",
+    "smollm3": "smallthinker",
+    "lfm2": "lfm2moe",
+    "qwen35": "qwen35moe",
     "granite": "granite_swa granitehybrid graniteswitch",
     "olmo2": "olmo",
     "glm4": "chatglm glm-dsa glm4moe glm5-next",

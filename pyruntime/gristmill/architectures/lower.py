@@ -50,6 +50,12 @@ from gristmill.architectures.plan import (
     Route,
     SelectRows,
 )
+from gristmill.architectures.recurrent import (
+    DeltaRuleNode,
+    ShortConvNode,
+    SplitHeadsNode,
+    lowered,
+)
 from gristmill.errors import UnsupportedError
 
 _ACT_BYTES = 1.25  # per value, roughly: int8 with scales and sums
@@ -82,6 +88,8 @@ class _Lowering:
     fused: dict[int, int] = field(default_factory=dict)  # value added in place -> buffer of x
 
     def __post_init__(self) -> None:
+        # Layers that attend are numbered without a gap.
+        self.caches = {layer: n for n, layer in enumerate(sorted(self.graph.layers))}
         self.readers: dict[int, list[int]] = {}
         for i, node in enumerate(self.graph.nodes):
             for value in node.inputs:
@@ -110,6 +118,8 @@ class _Lowering:
                     self.route(node)
                 case ExpertsNode():
                     self.experts(node, i)
+                case ShortConvNode() | DeltaRuleNode() | SplitHeadsNode():
+                    self.ops.append(lowered(node, self))
                 case AddNode():
                     self.add(node)
                 case SelectNode():
@@ -262,17 +272,17 @@ class _Lowering:
             self.only_reader(value) is not node for value in (q, k)
         ):
             raise UnsupportedError("[graph] q and k are rotated together, for one attention.")
-        heads = node.heads.heads
+        heads, cache = node.heads.heads, self.caches[node.layer]
         buffers = (self.number(q), self.number(k), self.number(v))
         table = None if rope is None else rope.rope
         neox = rope is not None and rope.neox
-        self.ops.append(RopeStore(*buffers, node.layer, heads, table, neox))
+        self.ops.append(RopeStore(*buffers, cache, heads, table, neox))
         out = self.new_f32(node.outputs[0])
         self.ops.append(
             Attention(
                 buffers[0],
                 out,
-                node.layer,
+                cache,
                 heads,
                 node.scale,
                 node.window,
@@ -298,7 +308,7 @@ class _Lowering:
 
 _BUFFER_FIELDS = (
     "x", "act", "out", "outs", "q", "k", "v", "gate", "up", "routes", "pairs", "sorted", "gates",
-    "ups", "hidden", "rows",
+    "ups", "hidden", "rows", "qkv", "alpha", "beta", "first", "second",
 )  # fmt: skip
 
 
@@ -353,7 +363,8 @@ def lower(
         architecture=architecture,
         vocab_size=vocab_size,
         context=context,
-        layers=tuple(graph.layers[i] for i in range(len(graph.layers))),
+        layers=tuple(graph.layers[i] for i in sorted(graph.layers)),
+        states=tuple(graph.states),
         buffers=lowering.buffers(),
         weights=tuple(graph.weights),
         ropes=tuple(graph.ropes),

@@ -2,8 +2,8 @@
 """A plan: the flat list of fused operations of one forward pass, as plain frozen records.
 
 The records mirror csrc/plan/plan.h field by field; `Plan.to_dict` is what the core reads, and it
-validates everything again. Ids are indices into `Plan.buffers`, `Plan.weights`, `Plan.ropes` and
-`Plan.layers`; None is "none".
+validates everything again. Ids are indices into `Plan.buffers`, `Plan.weights`, `Plan.ropes`,
+`Plan.layers` and `Plan.states`; None is "none".
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
+from gristmill.architectures.recurrent_plan import DeltaRule, ShortConv, SplitHeads, State
+
 PLAN_VERSION = 2
 PAGE_POSITIONS = 64  # positions of a KV page
 
-Activation = Literal["silu", "gelu_tanh", "gelu", "tanh", "swiglu_oai"]
+Activation = Literal["silu", "gelu_tanh", "gelu", "tanh", "swiglu_oai", "sigmoid", "none"]
 Pool = Literal["last", "first", "mean"]
 Gating = Literal["softmax", "sigmoid", "chosen_softmax"]
 
@@ -282,6 +284,9 @@ Op = (
     | Glu
     | Route
     | Experts
+    | ShortConv
+    | DeltaRule
+    | SplitHeads
     | SelectRows
     | Logits
     | Output
@@ -296,11 +301,12 @@ class Plan:
         architecture: The name in the metadata.
         vocab_size: Tokens V.
         context: Positions the model was trained for, or the ones asked for.
-        layers: KV geometry by layer.
+        layers: KV geometry of the layers that attend.
         ops: In the order of execution.
         unused: Tensors of the file that the plan does not read.
         pooling: How the rows of a text become its embedding, a name of `pooling.POOLINGS`; empty:
             the plan gives logits.
+        states: Of recurrent operations.
     """
 
     architecture: str
@@ -312,6 +318,7 @@ class Plan:
     ropes: tuple[Rope, ...]
     ops: tuple[Op, ...]
     unused: tuple[str, ...] = ()
+    states: tuple[State, ...] = ()
     pooling: str = ""
 
     @property
@@ -332,6 +339,7 @@ class Plan:
             "version": PLAN_VERSION,
             "vocab_size": self.vocab_size,
             "layers": [dict(vars(layer)) for layer in self.layers],
+            "states": [dict(vars(state)) for state in self.states],
             "buffers": [dict(vars(buffer)) for buffer in self.buffers],
             "weights": [dict(vars(weight)) for weight in self.weights],
             "ropes": [dict(vars(rope)) for rope in self.ropes],
@@ -360,6 +368,11 @@ class Plan:
         """Bytes of f16 keys and values that one position takes over all layers."""
         return sum(2 * 2 * layer.kv_heads * layer.head_dim for layer in self.layers)
 
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of the states of a sequence."""
+        return sum(4 * state.values for state in self.states)
+
     def kv_bytes(self, context: int) -> int:
         """Bytes of the KV cache for `context` positions (whole pages)."""
         pages = -(-context // PAGE_POSITIONS)
@@ -373,6 +386,7 @@ class Plan:
             f"{self.macs_per_token / 1e6:.1f} + {self.macs_per_logits_row / 1e6:.1f} million "
             f"multiply-accumulates per token (layers + logits), "
             f"{self.kv_bytes_per_position} bytes of KV cache per position, "
+            f"{self.state_bytes} of recurrent state, "
             f"{len({buffer.slot for buffer in self.buffers})} memory slots"
         )
         width = max(len(op.op) for op in self.ops)
@@ -396,7 +410,7 @@ class Plan:
                 reads += [self._buffer(item) for item in items if item is not None]
             elif field.name in _BUFFER_WRITES or self._is_output(op, field.name):
                 writes += [self._buffer(item) for item in items if item is not None]
-            elif field.name in {"weight", "weights", "bias", "biases", "factors", "sinks"}:
+            elif field.name in _WEIGHTS:
                 rest += [self._weight(item) for item in items if item is not None]
             elif field.name == "act":
                 reads.append(self._buffer(value))
@@ -435,6 +449,7 @@ class Plan:
         return f"{weight.name} {list(weight.shape)}{rows}"
 
 
-_BUFFER_READS = {"x", "q", "k", "v", "gate", "up"}
-_BUFFER_WRITES = {"out", "outs"}
+_BUFFER_READS = {"x", "q", "k", "v", "gate", "up", "qkv", "alpha", "beta"}
+_BUFFER_WRITES = {"out", "outs", "first", "second"}
+_WEIGHTS = {"weight", "weights", "biases", "factors", "sinks", "bias", "rate", "shift"}
 _WORK = {"pairs", "sorted", "gates", "ups", "hidden", "rows"}

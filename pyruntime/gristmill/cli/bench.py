@@ -132,7 +132,7 @@ def add_fractions(result: dict[str, Any], model: Model, peaks: Any) -> None:
     prefill, decode = result["prefill"], result["decode"]
     macs = model.macs_per_token + model.macs_per_logits_row / prefill["tokens"]
     prefill["fraction_of_int8_peak"] = prefill["tokens_per_s"] * macs / peaks.int8_macs_per_s
-    bytes_per_s = decode["tokens_per_s"] * model.weight_bytes
+    bytes_per_s = decode["tokens_per_s"] * model.token_bytes
     decode["fraction_of_bandwidth"] = bytes_per_s / peaks.bandwidth_bytes_per_s
 
 

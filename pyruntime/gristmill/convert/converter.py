@@ -25,10 +25,10 @@ from gristmill.tensor_types import tensor_bytes
 from . import reranker
 from .config import Config
 from .encode import AUTO, TYPES, encode, file_type, output_type
-from .families import BY_CLASS
 from .mapping import Output, map_tensors
 from .safetensors import Checkpoint
 from .scheme import Scheme
+from .schemes import BY_CLASS
 from .sentence_transformers import dense_layers, pooling_keys
 from .special_tokens import sampling_keys, special_keys, template_keys
 from .vocabulary import read_vocabulary
@@ -151,7 +151,9 @@ def _contents(
     generated = dense | {k: v for make in scheme.generated for k, v in make(config).items()}
     notes = list(vocab.notes)
     if mapped.left_out:
-        notes.append(f"{mapped.left_out} tensors of image or audio parts were left out")
+        notes.append(
+            f"{mapped.left_out} tensors of other parts (images, audio, drafts) were left out"
+        )
     return _Contents(metadata, generated, (*mapped.outputs, *yes_no), kind, tuple(notes))
 
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from gristmill import _core
 from gristmill.errors import FormatError, UnsupportedError
 
-from .mapping import Output
+from .mapping import CONVOLUTIONS, Output, kind_of
 from .safetensors import Checkpoint, Entry
+from .scheme import Tiling
 
 CHUNK = 1 << 18  # values; their F32 takes 1 MiB and so stays in a core's own cache
 F16_MOST = 65504.0
@@ -26,8 +27,7 @@ F16_MOST = 65504.0
 TYPES = {"F32": (0, 1), "F16": (1, 1), "Q8_0": (7, 32), "BF16": (32, 1)}
 AUTO = "auto"
 _PLAIN = (
-    "_norm.weight", "ffn_gate_inp.weight", "ffn_gate_inp_shexp.weight", "_exps.bias",
-    "position_embd.weight", "token_types.weight",
+    "ffn_gate_inp", "ffn_gate_inp_shexp", "position_embd", "token_types", *CONVOLUTIONS,
 )  # fmt: skip
 
 
@@ -51,10 +51,12 @@ def file_type(wanted: str, entries: Iterator[Entry]) -> str:
 
 
 def output_type(output: Output, wanted: str) -> str:
-    """The type of one tensor: vectors and routers stay F32, odd rows go without blocks."""
+    """The type of one tensor: F32 unless a linear layer has it; odd rows go without blocks."""
     if output.type:
         return output.type
-    if len(output.shape) == 1 or output.name.endswith(_PLAIN):
+    kind = kind_of(output.name)
+    plain = kind.endswith("_norm") or kind in _PLAIN or output.name.endswith("_exps.bias")
+    if len(output.shape) == 1 or plain:
         return "F32"
     return wanted if output.shape[-1] % TYPES[wanted][1] == 0 else "F16"
 
@@ -76,12 +78,16 @@ def encode(checkpoint: Checkpoint, output: Output, kind: str) -> Iterator[NDArra
         for first in range(span.first, span.first + span.rows, step):
             rows = min(step, span.first + span.rows - first)
             stored = _pairs(checkpoint.read(span.entry, first, rows), output.head_rows)
-            if span.entry.dtype == kind and output.shift == 0.0:
+            stored = _tiled(stored, output.columns)
+            if span.entry.dtype == kind and output.shift == 0.0 and not output.negative_exp:
                 yield np.ascontiguousarray(stored).view(np.uint8).reshape(-1)
                 continue
             values = to_floats(stored, span.entry.dtype)
             if output.shift != 0.0:
                 values = values + np.float32(output.shift)
+            if output.negative_exp:
+                with np.errstate(over="ignore"):  # reported below
+                    values = -np.exp(values)
             check_values(values, span.entry, kind)
             yield _core.encode(kind, values)
 
@@ -101,6 +107,15 @@ def _pairs(stored: NDArray[Any], head_rows: int) -> NDArray[Any]:
     heads = stored.reshape(-1, 2, head_rows // 2, stored.shape[-1])
     pairs: NDArray[Any] = heads.swapaxes(1, 2).reshape(stored.shape)
     return pairs
+
+
+def _tiled(stored: NDArray[Any], tiling: Tiling | None) -> NDArray[Any]:
+    """Heads of columns, one of each group in turn."""
+    if tiling is None:
+        return stored
+    heads = stored.reshape(-1, tiling.groups, tiling.each, tiling.width)
+    tiled: NDArray[Any] = heads.swapaxes(1, 2).reshape(stored.shape)
+    return tiled
 
 
 def check_values(values: NDArray[np.float32], entry: Entry, kind: str) -> None:

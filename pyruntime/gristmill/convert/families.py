@@ -302,5 +302,3 @@ SCHEMES = (
     Scheme("glm4", ("Glm4ForCausalLM",), GLM, (DENSE, half_rope)),
     *ENCODERS,
 )  # fmt: skip
-
-BY_CLASS = {name: scheme for scheme in SCHEMES for name in scheme.classes}

@@ -18,17 +18,18 @@ from gristmill.errors import FormatError, ShapeError, UnsupportedError
 
 from .config import Config
 from .safetensors import Checkpoint, Entry
-from .scheme import Scheme
+from .scheme import Scheme, Tiling
 
 _SUFFIXES = (".weight", ".bias")
 _NUMBER = re.compile(r"\.(\d+)(?=\.)")
-# Parts of a multimodal model that are no language model, and buffers that old checkpoints keep.
+# Parts of a model that are not the language model itself, and buffers that old checkpoints keep.
 _ELSEWHERE = (
     "vision_tower.", "vision_model.", "visual.", "audio_tower.", "multi_modal_projector.",
-    "mm_projector.",
+    "mm_projector.", "mtp.",
 )  # fmt: skip
 _BUFFERS = (".rotary_emb.inv_freq", ".attn.masked_bias", ".attention.masked_bias")
 _SHOWN = 8
+CONVOLUTIONS = ("conv", "ssm_conv1d")
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Output:
         shift: Added to each value.
         reader: Gives the bytes in the type of the file, piece by piece, in place of the spans.
         type: The only one that the tensor can have in the file; empty: any.
+        negative_exp: Whether values x become -e^x.
+        columns: Heads of columns that are reordered.
     """
 
     name: str
@@ -61,6 +64,8 @@ class Output:
     shift: float = 0.0
     reader: Callable[[Checkpoint, str], Iterator[NDArray[np.uint8]]] | None = None
     type: str = ""
+    negative_exp: bool = False
+    columns: Tiling | None = None
 
 
 @dataclass(frozen=True)
@@ -153,7 +158,12 @@ def _targets(scheme: Scheme, name: str) -> tuple[tuple[str, ...], int]:
     layer = str(int(numbers[0])) if numbers else ""
     expert = int(numbers[1]) if len(numbers) > 1 else -1
     stems = (found,) if isinstance(found, str) else found
-    return tuple(s.replace("{i}", layer) + (suffix or ".weight") for s in stems), expert
+
+    def whole(stem: str) -> str:
+        bare = stem.rpartition("{i}.")[2] in scheme.bare
+        return stem.replace("{i}", layer) + ("" if bare else suffix or ".weight")
+
+    return tuple(map(whole, stems)), expert
 
 
 def _cut(entry: Entry, part: int, parts: int) -> tuple[list[Span], tuple[int, ...]]:
@@ -188,9 +198,11 @@ def _output(
                 f"Got {len(experts)} of them, the last is {experts[-1]}."
             )
         shape = (len(experts), *shape)
+    kind = kind_of(name)
+    if kind in CONVOLUTIONS and len(shape) == 3 and shape[1] == 1:
+        shape = (shape[0], shape[2])  # one input channel per output channel
     if not shape or len(shape) > 4 or 0 in shape:
         raise ShapeError(f"[tensor {name!r}] One to four dimensions are needed. Got {list(shape)}.")
-    kind = name.split(".")[-2]
     head_rows = config.head_dim if kind in scheme.rotary else 0
     if head_rows and (head_rows % 2 != 0 or shape[0] % head_rows != 0):
         raise ShapeError(
@@ -198,19 +210,63 @@ def _output(
             f"Got {shape[0]}."
         )
     spans = tuple(span for expert in experts for span in parts[expert])
-    shift = scheme.norm_shift if kind.endswith("_norm") else 0.0
-    return Output(name, shape, spans, head_rows, shift)
+    shifted = kind.endswith("_norm") and kind not in scheme.plain_norms
+    shift = scheme.norm_shift if shifted else 0.0
+    tiling = None if scheme.tilings is None else scheme.tilings(config).get(kind)
+    if tiling is not None:
+        _check_tiling(name, tiling, shape)
+        spans = spans if tiling.columns else _tiled(spans[0].entry, tiling)
+    columns = tiling if tiling is not None and tiling.columns else None
+    return Output(
+        name,
+        shape,
+        spans,
+        head_rows,
+        shift,
+        negative_exp=kind in scheme.negative_exp,
+        columns=columns,
+    )
+
+
+def kind_of(name: str) -> str:
+    """The role of a tensor: the last part of its name without the suffix."""
+    return name.removesuffix(".weight").removesuffix(".bias").rpartition(".")[2]
+
+
+def _check_tiling(name: str, tiling: Tiling, shape: tuple[int, ...]) -> None:
+    size = shape[-1] if tiling.columns else shape[0]
+    if size != tiling.end:
+        what = "columns" if tiling.columns else "rows"
+        raise ShapeError(
+            f"[tensor {name!r}] The {what} must be {tiling.first} and {tiling.groups} groups of "
+            f"{tiling.each} heads of {tiling.width}. Got {size}."
+        )
+
+
+def _tiled(entry: Entry, tiling: Tiling) -> tuple[Span, ...]:
+    """The rows of an entry with the heads one of each group in turn."""
+    before = (Span(entry, 0, tiling.first),) if tiling.first else ()
+    heads = (
+        Span(entry, tiling.first + (group * tiling.each + i) * tiling.width, tiling.width)
+        for i in range(tiling.each)
+        for group in range(tiling.groups)
+    )
+    return (*before, *heads)
 
 
 def _require_layers(scheme: Scheme, config: Config, found: Iterable[str]) -> None:
-    """Raises ShapeError where a layer lacks what another has, or is one too many."""
+    """Raises ShapeError where a layer lacks what one of its kind has, or is one too many."""
     layers = config.layers
     names = set(found)
-    kinds = {name.split(".", 2)[2] for name in names if name.startswith("blk.")}
-    expected = {f"blk.{i}.{kind}" for i in range(layers) for kind in kinds}
+    words = scheme.kinds(config) if scheme.kinds is not None else ("",) * layers
+    kinds: dict[str, set[str]] = {word: set() for word in words}
+    for name in names:
+        if name.startswith("blk.") and (i := int(name.split(".")[1])) < layers:
+            kinds[words[i]].add(name.split(".", 2)[2])
+    expected = {f"blk.{i}.{kind}" for i, word in enumerate(words) for kind in kinds[word]}
     expected = (expected | set(scheme.needed)) - set(scheme.absent)
     missing = sorted(expected - names, key=_order)
-    if missing or not kinds:
+    if missing or not any(kinds.values()):
         raise ShapeError(
             f"[tensors] Each of {layers} layers of {scheme.architecture!r} needs its tensors. "
             f"Missing: {_some(missing) or 'all'}."

@@ -33,6 +33,30 @@ Generated = Callable[[Config], Mapping[str, NDArray[np.float32]]]
 
 
 @dataclass(frozen=True)
+class Tiling:
+    """Heads that lie group by group, to lie one of each group in turn.
+
+    Args:
+        groups: How many groups there are.
+        each: Heads of a group.
+        width: Rows (or columns) of a head.
+        first: Where the heads begin; what is before them stays.
+        columns: Whether they are columns, not rows.
+    """
+
+    groups: int
+    each: int
+    width: int
+    first: int = 0
+    columns: bool = False
+
+    @property
+    def end(self) -> int:
+        """Where they end."""
+        return self.first + self.groups * self.each * self.width
+
+
+@dataclass(frozen=True)
 class Scheme:
     """How the checkpoints of some model classes become files of one architecture.
 
@@ -47,6 +71,11 @@ class Scheme:
         rotary: Names whose rows of a head are reordered from halves to neighbouring pairs, as this
             architecture's rotary embedding takes them.
         norm_shift: Added to norm weights; Gemma's norms multiply by 1 + weight.
+        plain_norms: Names of norms to which it is not added.
+        bare: Names in the file that get no suffix.
+        negative_exp: Names whose values x become -e^x.
+        tilings: By name, heads that are reordered.
+        kinds: A word per layer: layers of one word have the same tensors; none: all have.
         activation: What hidden_act must be.
         tied: Whether the output layer is the embedding table where config.json says nothing.
         defaults: Of config.json, for keys that published files leave out.
@@ -68,6 +97,11 @@ class Scheme:
     generated: tuple[Generated, ...] = ()
     rotary: frozenset[str] = frozenset()
     norm_shift: float = 0.0
+    plain_norms: frozenset[str] = frozenset()
+    bare: frozenset[str] = frozenset()
+    negative_exp: frozenset[str] = frozenset()
+    tilings: Callable[[Config], Mapping[str, Tiling]] | None = None
+    kinds: Callable[[Config], Sequence[str]] | None = None
     activation: str = "silu"
     tied: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)

@@ -103,7 +103,7 @@ def tensor_type(
     if name == "output.weight" or (tied and name == "token_embd.weight"):
         wanted = _output(base, columns)
     elif name.startswith("blk."):
-        _, number, kind, _ = name.split(".")
+        _, number, *_, kind, _ = name.split(".")
         kind = kind.removesuffix("_exps")
         if kind == "ffn_gate_inp":
             return "F32"

@@ -10,7 +10,8 @@ import pytest
 from fakes import FakeTensor, llama_file
 
 from gristmill.architectures import build_plan, known
-from gristmill.architectures.plan import Attention, Embed, Kv, Linear, Logits, RopeStore, Weight
+from gristmill.architectures.operations import Attention, Embed, Linear, Logits, RopeStore
+from gristmill.architectures.plan import Kv, Weight
 from gristmill.errors import FormatError, ShapeError, UnsupportedError
 
 

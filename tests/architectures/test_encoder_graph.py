@@ -7,9 +7,11 @@ import pytest
 from fakes import FakeFile, FakeTensor, llama_file
 
 from gristmill.architectures import build_plan
-from gristmill.architectures.graph import Graph, Heads
+from gristmill.architectures.graph import Graph
 from gristmill.architectures.lower import lower
-from gristmill.architectures.plan import AddRows, Attention, Glu, LayerNorm, Plan, SelectRows
+from gristmill.architectures.nodes import Heads
+from gristmill.architectures.operations import AddRows, Attention, Glu, LayerNorm, SelectRows
+from gristmill.architectures.plan import Plan
 from gristmill.errors import FormatError, UnsupportedError
 
 HEADS = Heads(heads=2, kv_heads=2, head_dim=4)

@@ -8,18 +8,11 @@ from typing import Any
 
 import pytest
 
-from gristmill.architectures.graph import Graph, Heads, Routing, Value
+from gristmill.architectures.graph import Graph
 from gristmill.architectures.lower import lower
-from gristmill.architectures.plan import (
-    Experts,
-    Linear,
-    Plan,
-    RmsNorm,
-    Rope,
-    RopeStore,
-    Route,
-    Weight,
-)
+from gristmill.architectures.nodes import Heads, Routing, Value
+from gristmill.architectures.operations import Experts, Linear, RmsNorm, RopeStore, Route
+from gristmill.architectures.plan import Plan, Rope, Weight
 from gristmill.errors import FormatError, ShapeError, UnsupportedError
 
 HEADS = Heads(heads=2, kv_heads=1, head_dim=4)

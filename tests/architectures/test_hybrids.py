@@ -9,7 +9,7 @@ import pytest
 from fakes import FakeFile, FakeTensor, llama_file
 
 from gristmill.architectures import build_plan
-from gristmill.architectures.plan import Attention
+from gristmill.architectures.operations import Attention
 from gristmill.architectures.recurrent_plan import ShortConv
 from gristmill.errors import FormatError, UnsupportedError
 

@@ -11,8 +11,9 @@ import pytest
 
 from gristmill import _core
 from gristmill.architectures import build_plan
-from gristmill.architectures.graph import Graph, Value
+from gristmill.architectures.graph import Graph
 from gristmill.architectures.lower import lower
+from gristmill.architectures.nodes import Value
 from gristmill.architectures.recurrent import DeltaHeads, delta_rule, short_conv, split_heads
 from gristmill.architectures.recurrent_plan import DeltaRule, ShortConv
 from gristmill.errors import FormatError, GristmillError, ShapeError, UnsupportedError

@@ -8,8 +8,9 @@ from dataclasses import replace
 from gristmill.architectures import register
 from gristmill.architectures.decoder import Decoder
 from gristmill.architectures.encoder import Encoder
-from gristmill.architectures.graph import Graph, Value
+from gristmill.architectures.graph import Graph
 from gristmill.architectures.hyperparameters import Hyperparameters
+from gristmill.architectures.nodes import Value
 from gristmill.architectures.plan import Rope
 from gristmill.architectures.rope import MAX_BASE
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Protocol
 
-from gristmill.architectures.graph import Graph, Heads, Routing, Value
+from gristmill.architectures.graph import Graph
 from gristmill.architectures.hyperparameters import Hyperparameters
 from gristmill.architectures.lower import lower
 from gristmill.architectures.mixture import (
@@ -21,7 +21,9 @@ from gristmill.architectures.mixture import (
     read_mixture,
     shared_expert,
 )
-from gristmill.architectures.plan import Activation, Plan, Rope
+from gristmill.architectures.nodes import Heads, Routing, Value
+from gristmill.architectures.operations import Activation
+from gristmill.architectures.plan import Plan, Rope
 from gristmill.architectures.pooling import Embedder
 from gristmill.architectures.rope import read_rope
 from gristmill.errors import UnsupportedError

@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from gristmill.architectures.decoder import Decoder
-from gristmill.architectures.graph import Graph, Value
-from gristmill.architectures.plan import Activation, Pool, Rope
+from gristmill.architectures.graph import Graph
+from gristmill.architectures.nodes import Value
+from gristmill.architectures.operations import Activation, Pool
+from gristmill.architectures.plan import Rope
 
 
 class Encoder(Decoder):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from gristmill.architectures import register
 from gristmill.architectures.decoder import Decoder
-from gristmill.architectures.graph import Routing
+from gristmill.architectures.nodes import Routing
 
 
 @register("gpt-oss")

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from gristmill.architectures import register
 from gristmill.architectures.decoder import Decoder
-from gristmill.architectures.graph import Graph, Value
+from gristmill.architectures.graph import Graph
 from gristmill.architectures.hyperparameters import Hyperparameters
+from gristmill.architectures.nodes import Value
 from gristmill.architectures.recurrent import MAX_TAPS, short_conv
 
 

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gristmill.architectures.graph import (
+from gristmill.architectures.graph import Graph
+from gristmill.architectures.nodes import (
     AddNode,
     AddRowsNode,
     AttentionNode,
     EmbedNode,
     ExpertsNode,
     GluNode,
-    Graph,
     LayerNormNode,
     LinearNode,
     LogitsNode,
@@ -31,10 +31,9 @@ from gristmill.architectures.graph import (
     SelectNode,
     Value,
 )
-from gristmill.architectures.plan import (
+from gristmill.architectures.operations import (
     AddRows,
     Attention,
-    Buffer,
     Embed,
     Experts,
     Glu,
@@ -43,13 +42,13 @@ from gristmill.architectures.plan import (
     Logits,
     Op,
     Output,
-    Plan,
     Quantize,
     RmsNorm,
     RopeStore,
     Route,
     SelectRows,
 )
+from gristmill.architectures.plan import Buffer, Plan
 from gristmill.architectures.recurrent import (
     DeltaRuleNode,
     ShortConvNode,

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from gristmill.architectures.graph import Graph, Routing, Value
+from gristmill.architectures.graph import Graph
 from gristmill.architectures.hyperparameters import Hyperparameters
-from gristmill.architectures.plan import Activation, Gating
+from gristmill.architectures.nodes import Routing, Value
+from gristmill.architectures.operations import Activation, Gating
 
 MAX_EXPERTS = 1 << 12
 MAX_USED = 128  # experts of a token

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from gristmill.architectures import register
 from gristmill.architectures.decoder import Decoder
-from gristmill.architectures.graph import Graph, Routing, Value
+from gristmill.architectures.graph import Graph
+from gristmill.architectures.nodes import Routing, Value
 from gristmill.architectures.plan import Rope
 
 

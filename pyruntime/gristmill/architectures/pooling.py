@@ -11,8 +11,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gristmill.architectures.graph import Graph, Value
-from gristmill.architectures.plan import Activation, Pool
+from gristmill.architectures.graph import Graph
+from gristmill.architectures.nodes import Value
+from gristmill.architectures.operations import Activation, Pool
 from gristmill.errors import FormatError, UnsupportedError
 
 if TYPE_CHECKING:

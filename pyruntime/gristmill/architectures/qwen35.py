@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from gristmill.architectures import register
 from gristmill.architectures.decoder import MAX_HEAD_DIM, MAX_HEADS, MAX_LAYERS, MAX_WIDTH, Decoder
-from gristmill.architectures.graph import Graph, Value
+from gristmill.architectures.graph import Graph
 from gristmill.architectures.hyperparameters import Hyperparameters
+from gristmill.architectures.nodes import Value
 from gristmill.architectures.recurrent import (
     MAX_TAPS,
     DeltaHeads,

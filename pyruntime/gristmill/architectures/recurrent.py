@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from gristmill.architectures.graph import Graph, Node, Value
+from gristmill.architectures.graph import Graph
+from gristmill.architectures.nodes import Node, Value
 from gristmill.architectures.recurrent_plan import DeltaRule, ShortConv, SplitHeads
 from gristmill.errors import ShapeError, UnsupportedError
 

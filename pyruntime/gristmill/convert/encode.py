@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from gristmill import _core
 from gristmill.errors import FormatError, UnsupportedError
+from gristmill.tensor_roles import is_plain
 
-from .mapping import CONVOLUTIONS, Output, kind_of
+from .mapping import Output
 from .safetensors import Checkpoint, Entry
 from .scheme import Tiling
 
@@ -26,9 +27,6 @@ F16_MOST = 65504.0
 # type -> general.file_type, and values of a block
 TYPES = {"F32": (0, 1), "F16": (1, 1), "Q8_0": (7, 32), "BF16": (32, 1)}
 AUTO = "auto"
-_PLAIN = (
-    "ffn_gate_inp", "ffn_gate_inp_shexp", "position_embd", "token_types", *CONVOLUTIONS,
-)  # fmt: skip
 
 
 def file_type(wanted: str, entries: Iterator[Entry]) -> str:
@@ -54,9 +52,7 @@ def output_type(output: Output, wanted: str) -> str:
     """The type of one tensor: F32 unless a linear layer has it; odd rows go without blocks."""
     if output.type:
         return output.type
-    kind = kind_of(output.name)
-    plain = kind.endswith("_norm") or kind in _PLAIN or output.name.endswith("_exps.bias")
-    if len(output.shape) == 1 or plain:
+    if len(output.shape) == 1 or is_plain(output.name):
         return "F32"
     return wanted if output.shape[-1] % TYPES[wanted][1] == 0 else "F16"
 

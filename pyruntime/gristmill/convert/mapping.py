@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gristmill.errors import FormatError, ShapeError, UnsupportedError
+from gristmill.tensor_roles import CONVOLUTIONS, role_of
 
 from .config import Config
 from .safetensors import Checkpoint, Entry
@@ -29,7 +30,6 @@ _ELSEWHERE = (
 )  # fmt: skip
 _BUFFERS = (".rotary_emb.inv_freq", ".attn.masked_bias", ".attention.masked_bias")
 _SHOWN = 8
-CONVOLUTIONS = ("conv", "ssm_conv1d")
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def _output(
                 f"Got {len(experts)} of them, the last is {experts[-1]}."
             )
         shape = (len(experts), *shape)
-    kind = kind_of(name)
+    kind = role_of(name)
     if kind in CONVOLUTIONS and len(shape) == 3 and shape[1] == 1:
         shape = (shape[0], shape[2])  # one input channel per output channel
     if not shape or len(shape) > 4 or 0 in shape:
@@ -226,11 +226,6 @@ def _output(
         negative_exp=kind in scheme.negative_exp,
         columns=columns,
     )
-
-
-def kind_of(name: str) -> str:
-    """The role of a tensor: the last part of its name without the suffix."""
-    return name.removesuffix(".weight").removesuffix(".bias").rpartition(".")[2]
 
 
 def _check_tiling(name: str, tiling: Tiling, shape: tuple[int, ...]) -> None:

@@ -21,6 +21,7 @@ from ..disk import require_space
 from ..errors import FormatError, ShapeError, UnsupportedError
 from ..gguf import File, TensorInfo
 from ..gguf_writer import Writer
+from ..tensor_roles import is_plain
 from ..tensor_types import TENSOR_TYPES, tensor_bytes
 from .calibrate import Moments
 from .encoder import FLOATS, Encoder
@@ -225,15 +226,12 @@ def types_of(
     return out
 
 
-_KEPT = ("_norm.weight", "ffn_gate_inp.weight", "rope_freqs.weight", "position_embd.weight")
-
-
 def is_matrix(tensor: TensorInfo) -> bool:
     """Whether a tensor is one that is quantized: norms, routers and positions are not."""
     return (
         len(tensor.shape) > 1
         and tensor.name.endswith(".weight")
-        and not tensor.name.endswith(_KEPT)
+        and not is_plain(tensor.name)
         and TENSOR_TYPES[tensor.type].status == "supported"
     )
 

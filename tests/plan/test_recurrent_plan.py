@@ -73,7 +73,7 @@ CONV, DELTA, SPLIT = "short_conv", "delta_rule", "split_heads"
         (SPLIT, "heads", 0, FormatError, "one length"),
         (SPLIT, "heads", 7, FormatError, "one length"),
         (SPLIT, "x", 0, ShapeError, "both halves"),
-        ("glu", "activation", "tanh", FormatError, "'none'. Got 'tanh'"),
+        ("glu", "activation", "relu", FormatError, "'none'. Got 'relu'"),
     ],
 )
 def test_what_does_not_fit(  # noqa: PLR0917

@@ -123,8 +123,12 @@ for source in json.load(sys.stdin):
         ChatTemplate(source, limits=Limits(seconds=0.3)).render([])
     except TemplateError:
         stopped += 1
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps([stopped, peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)]))
+if sys.platform == "darwin":
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
+else:  # there ru_maxrss begins with what the parent had
+    status = open("/proc/self/status").read()
+    peak = int(status.split("VmHWM:")[1].split()[0]) / (1 << 10)
+print(json.dumps([stopped, peak]))
 """
 
 

@@ -87,6 +87,7 @@ const std::map<std::string, uint64_t> kRecorded = {
     {"short_conv", 0x3851f19b3f172226},
     {"delta_prepare", 0x6ad4bcf1aa047af5},
     {"delta_rule", 0x0afae76cac9498c2},
+    {"fit", 0xb054e38173789509},
 };
 
 void check_bits(const std::string& what, const KernelTable& level, uint64_t hash) {
@@ -339,6 +340,26 @@ GM_TEST(recurrent_operations_have_the_recorded_bits) {
     check_bits("delta_prepare", *level, hash_of(beta, hash_of(alpha, hash_of(qkv))));
     level->delta_rule(delta, 0, H * gm::delta_blocks(V));
     check_bits("delta_rule", *level, hash_of(state, hash_of(found)));
+  }
+}
+
+GM_TEST(searches_have_the_recorded_bits) {
+  for (const KernelTable* level : levels()) {
+    uint64_t hash = 0;
+    for (uint32_t f = 0; f < gm::kFormatCount; ++f) {
+      if (level->fit[f] == nullptr) continue;
+      const gm::TypeInfo info = gm::type_info(static_cast<Format>(f));
+      const std::vector<float> x = values(16 * info.block_values, 47 + f);
+      std::vector<float> w = values(x.size(), 53 + f);
+      for (float& weight : w) weight = std::fabs(weight);
+      gm::BlockParts parts[16];
+      level->fit[f](x.data(), w.data(), parts);
+      std::vector<uint8_t> bytes(16 * info.block_bytes);
+      for (size_t r = 0; r < 16; ++r)
+        gm::pack_block(info.format)(parts[r], bytes.data() + r * info.block_bytes);
+      hash = hash_of(bytes, hash);
+    }
+    check_bits("fit", *level, hash);
   }
 }
 

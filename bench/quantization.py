@@ -36,7 +36,10 @@ def makers(source: Path, options: argparse.Namespace) -> Iterator[tuple[str, Mak
     """The methods by name."""
     model = Model.load(source, cache=False)
     windows = Windows.of(
-        model, options.calibration.read_text(encoding="utf-8"), 512, options.calibration_chunks
+        model.tokenizer,
+        options.calibration.read_text(encoding="utf-8"),
+        512,
+        options.calibration_chunks,
     )
     weights = collect_imatrix(model, windows).weights()
     if options.ggml is not None:
@@ -53,7 +56,7 @@ def measure(source: Path, options: argparse.Namespace, folder: Path) -> list[Row
     """A row per type and method."""
     model = Model.load(source, cache=False)
     text = options.text.read_text(encoding="utf-8")
-    windows = Windows.of(model, text, 512, options.chunks)
+    windows = Windows.of(model.tokenizer, text, 512, options.chunks)
     base, out = folder / "base", folder / "made.gguf"
     with BaseWriter(base, windows, model.vocab_size) as writer:
         reference = perplexity(model, windows, base=writer)
@@ -63,7 +66,7 @@ def measure(source: Path, options: argparse.Namespace, folder: Path) -> list[Row
         for kind in options.types:
             make(out, kind)
             made = Model.load(out, cache=False)
-            found = divergence(made, BaseReader(base, bos_of(made)))
+            found = divergence(made, BaseReader(base, bos_of(made.tokenizer)))
             rows.append({"type": kind, "method": method, "bytes": size(out), "kl": found.kl,
                          "kl_error": found.kl_error, "perplexity": found.model.perplexity,
                          "top1": found.top1})  # fmt: skip

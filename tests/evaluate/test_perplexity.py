@@ -50,7 +50,7 @@ def scored(logs: Logs, windows: Windows) -> Logs:
 @pytest.mark.parametrize("length", [4, 37, 64, 300, 512])
 def test_perplexity_is_its_definition(model: Model, length: int) -> None:
     """Lengths that are odd, short, of one and of several batches."""
-    windows = Windows.of(model, TEXT, length, 2)
+    windows = Windows.of(model.tokenizer, TEXT, length, 2)
     values = scored(by_hand(model, windows), windows)
     found = perplexity(model, windows)
     assert (found.windows, found.tokens) == (2, values.size)
@@ -62,19 +62,19 @@ def test_perplexity_is_its_definition(model: Model, length: int) -> None:
 
 def test_a_text_is_cut_into_whole_windows(model: Model) -> None:
     ids = model.tokenizer.encode(TEXT)
-    windows = Windows.of(model, TEXT, 100)
+    windows = Windows.of(model.tokenizer, TEXT, 100)
     assert windows.tokens.shape == (len(ids) // 100, 100)
     assert windows.tokens.ravel().tolist() == ids[: windows.tokens.size]
-    assert windows.bos == bos_of(model) == ids[0]
+    assert windows.bos == bos_of(model.tokenizer) == ids[0]
     with pytest.raises(ContextError, match="must fill a window"):
-        Windows.of(model, "Hello", 100)
+        Windows.of(model.tokenizer, "Hello", 100)
     with pytest.raises(ContextError, match="at least 4"):
-        Windows.of(model, TEXT, 3)
+        Windows.of(model.tokenizer, TEXT, 3)
 
 
 @pytest.fixture(scope="module")
 def windows(model: Model) -> Windows:
-    return Windows.of(model, TEXT, 65, 3)
+    return Windows.of(model.tokenizer, TEXT, 65, 3)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_the_file_has_the_layout_of_llama_cpp(model: Model, windows: Windows, ba
 
 def test_divergence_is_its_definition(model: Model, windows: Windows, base: Path) -> None:
     lossy = Model.load(threads=2, cache=False, kv="q4_0")
-    found = divergence(lossy, BaseReader(base, bos_of(lossy)))
+    found = divergence(lossy, BaseReader(base, bos_of(lossy.tokenizer)))
     half = windows.length // 2
     reference, other = by_hand(model, windows), by_hand(lossy, windows, "q4_0")
     p, q = (logs[:, half:].reshape(-1, model.vocab_size) for logs in (reference, other))
@@ -124,7 +124,7 @@ def test_divergence_is_its_definition(model: Model, windows: Windows, base: Path
 
 
 def test_a_model_is_not_far_from_itself(model: Model, base: Path) -> None:
-    found = divergence(model, BaseReader(base, bos_of(model)))
+    found = divergence(model, BaseReader(base, bos_of(model.tokenizer)))
     assert abs(found.kl) < 1e-5  # 16 bits per value
     assert found.top1 > 0.99
     assert found.ratio == pytest.approx(1, abs=1e-6)

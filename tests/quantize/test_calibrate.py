@@ -25,7 +25,7 @@ def model() -> Model:
 
 @pytest.fixture(scope="module")
 def windows(model: Model) -> Windows:
-    return Windows.of(model, TEXT, 96, 2)
+    return Windows.of(model.tokenizer, TEXT, 96, 2)
 
 
 def inputs_of_the_first(model: Model, windows: Windows) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from .output import LoadingBar, load_model, note
 from .perplexity import Chunks, Window, measure, read_text
 
 if TYPE_CHECKING:
-    from gristmill.evaluate import Perplexity
+    from gristmill.evaluate import Divergence, Perplexity
     from gristmill.model import Model
 
 
@@ -52,7 +52,7 @@ def compare(
 
     with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
         loaded = load_model(reference, kv="f16", **options)
-        windows = Windows.of(loaded, read_text(text), context, chunks)
+        windows = Windows.of(loaded.tokenizer, read_text(text), context, chunks)
         base = Path(folder) / "base"
         with LoadingBar("reference", counts=True) as progress:
             rows.append(reference_row(reference, loaded, measure(loaded, windows, base, progress)))
@@ -60,12 +60,10 @@ def compare(
         for name in models:
             model = load_model(name, kv=kv, **options)
             with LoadingBar(Path(name).name, counts=True) as progress:
-                found = divergence(model, BaseReader(base, bos_of(model)), progress=progress)
-            rows.append(row_of(name, model) | {
-                "perplexity": found.model.perplexity, "ratio": found.ratio,
-                "ratio_error": found.ratio_error, "kl": found.kl, "kl_error": found.kl_error,
-                "kl_99": found.kl_99, "top1": found.top1,
-            })  # fmt: skip
+                found = divergence(
+                    model, BaseReader(base, bos_of(model.tokenizer)), progress=progress
+                )
+            rows.append(divergence_row(name, model, found))
             del model
     if as_json:
         import json
@@ -96,6 +94,15 @@ def reference_row(name: str, model: Model, result: Perplexity) -> dict[str, Any]
     return row_of(name, model) | {
         "perplexity": result.perplexity, "ratio": 1.0, "ratio_error": 0.0,
         "kl": 0.0, "kl_error": 0.0, "kl_99": 0.0, "top1": 1.0,
+    }  # fmt: skip
+
+
+def divergence_row(name: str, model: Model, found: Divergence) -> dict[str, Any]:
+    """A model that was compared."""
+    return row_of(name, model) | {
+        "perplexity": found.model.perplexity, "ratio": found.ratio,
+        "ratio_error": found.ratio_error, "kl": found.kl, "kl_error": found.kl_error,
+        "kl_99": found.kl_99, "top1": found.top1,
     }  # fmt: skip
 
 

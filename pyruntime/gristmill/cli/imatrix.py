@@ -34,7 +34,7 @@ def imatrix(
     from gristmill.quantize.calibrate import collect_imatrix
 
     loaded = load_model(model, threads=threads, context=None, isa=isa, kv="f16", cache=True)
-    windows = Windows.of(loaded, read_text(text), context, chunks)
+    windows = Windows.of(loaded.tokenizer, read_text(text), context, chunks)
     with LoadingBar("measuring", counts=True) as progress:
         found = collect_imatrix(loaded, windows, text.name, progress)
     found.write(out)

@@ -64,13 +64,15 @@ def perplexity(
         from gristmill.evaluate.windows import bos_of
 
         with LoadingBar("scoring", counts=True) as progress:
-            found = divergence(loaded, BaseReader(kl_base, bos_of(loaded)), progress=progress)
+            found = divergence(
+                loaded, BaseReader(kl_base, bos_of(loaded.tokenizer)), progress=progress
+            )
         show(found, as_json, print_divergence)
         return 0
     from gristmill.evaluate import Windows
 
     assert text is not None
-    windows = Windows.of(loaded, read_text(text), context, chunks)
+    windows = Windows.of(loaded.tokenizer, read_text(text), context, chunks)
     with LoadingBar("scoring", counts=True) as progress:
         result = measure(loaded, windows, save_base, progress)
     show(result, as_json, print_perplexity)

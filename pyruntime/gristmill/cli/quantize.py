@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +17,6 @@ from .perplexity import read_text
 
 if TYPE_CHECKING:
     from gristmill.evaluate import Windows
-    from gristmill.model import Model
     from gristmill.quantize import Quantized
 
 
@@ -79,15 +79,19 @@ def quantize(
     del debug  # main() reads it
     from gristmill import hub
     from gristmill.quantize import quantize as quantize_model
+    from gristmill.report import parse_bytes
 
     path = hub.resolve(source)
     types = dict(split_type(text) for text in tensor_type or [])
     sample = Calibration(path, calibration, window, chunks, threads)
     method = method or ("imatrix" if imatrix or calibration else "rtn")
-    target = target_size if target_bpw is None else target_bpw
-    if target is not None:
-        types = budget_types(sample, target, imatrix) | types
+    target = target_bpw
+    if target_size is not None:
+        target = parse_bytes(target_size, "quantize", "--target-size")
     how = knowledge(method, imatrix, sample)
+    if target is not None:
+        known = how if "importance" in how else knowledge("imatrix", imatrix, sample)
+        types = budget_types(sample, target, known["importance"]) | types
     with LoadingBar("quantizing") as progress:
         done = quantize_model(
             path, out, kind, pure=pure, types=types, threads=threads, progress=progress, **how
@@ -122,15 +126,16 @@ class Calibration:
     chunks: int | None
     threads: int | None
 
-    def run(self) -> tuple[Model, Windows]:
-        """The model and the windows of the text."""
+    def windows(self) -> Windows:
+        """The windows of the text; the model is not loaded for them."""
         if self.text is None:
             raise typer.BadParameter("This needs a text: --calibration FILE.")
+        from gristmill import tokenizer
         from gristmill.evaluate import Windows
-        from gristmill.model import Model
+        from gristmill.gguf import File
 
-        model = Model.load(self.path, threads=self.threads, cache=False)
-        return model, Windows.of(model, read_text(self.text), self.window, self.chunks)
+        words = tokenizer.from_metadata(File(self.path).metadata)
+        return Windows.of(words, read_text(self.text), self.window, self.chunks)
 
 
 def knowledge(method: str, imatrix: str | None, calibration: Calibration) -> dict[str, Any]:
@@ -143,9 +148,11 @@ def knowledge(method: str, imatrix: str | None, calibration: Calibration) -> dic
         from gristmill.quantize.imatrix import read_imatrix
 
         return {"importance": read_imatrix(imatrix).weights()}
+    from gristmill.model import Model
     from gristmill.quantize.calibrate import Moments, collect_imatrix, matrices
 
-    model, windows = calibration.run()
+    windows = calibration.windows()
+    model = Model.load(calibration.path, threads=calibration.threads, cache=False)
     if method == "gptq":
         return {"moments": Moments(model, windows, matrices(model))}
     with LoadingBar("measuring", counts=True) as progress:
@@ -153,22 +160,19 @@ def knowledge(method: str, imatrix: str | None, calibration: Calibration) -> dic
 
 
 def budget_types(
-    calibration: Calibration, target: float | str, imatrix: str | None
+    calibration: Calibration, target: float | int, importance: Mapping[str, Any]
 ) -> dict[str, str]:
-    """Types of matrices under a size, a number of bits per weight or a text like "4.2GiB"."""
+    """Types of matrices under a size, bits per weight (float) or bytes (int)."""
     from gristmill.quantize.budget import fit_budget
     from gristmill.quantize.encoder import Encoder
-    from gristmill.report import parse_bytes
 
-    size = None if isinstance(target, float) else parse_bytes(target, "quantize", "--target-size")
-    bits = target if isinstance(target, float) else None
-    how = knowledge("imatrix", imatrix, calibration)
-    _, windows = calibration.run()
-    encoder = Encoder(calibration.threads or os.cpu_count() or 1, **how)
+    bits, size = (target, None) if isinstance(target, float) else (None, target)
+    encoder = Encoder(calibration.threads or os.cpu_count() or 1, importance)
     with LoadingBar("pricing", counts=True) as progress:
         return fit_budget(
-            calibration.path, windows, encoder, nbytes=size, bits=bits, progress=progress
-        )
+            calibration.path, calibration.windows(), encoder,
+            nbytes=size, bits=bits, progress=progress,
+        )  # fmt: skip
 
 
 def print_card(done: Quantized) -> None:

@@ -14,6 +14,7 @@ from ..errors import ContextError
 
 if TYPE_CHECKING:
     from ..model import Model
+    from ..tokenizer import Tokenizer
 
 BATCH = 256  # tokens of a forward pass: their logits are kept, 4 V bytes each
 Progress = Callable[[int, int], object]
@@ -32,7 +33,9 @@ class Windows:
     bos: int | None
 
     @classmethod
-    def of(cls, model: Model, text: str, length: int = 512, limit: int | None = None) -> Windows:
+    def of(
+        cls, tokenizer: Tokenizer, text: str, length: int = 512, limit: int | None = None
+    ) -> Windows:
         """The whole windows of a text, at most `limit`; what is left over at its end is dropped.
 
         Raises:
@@ -40,7 +43,7 @@ class Windows:
         """
         if length < 4:
             raise ContextError(f"[perplexity] A window has at least 4 tokens. Got {length}.")
-        ids = model.tokenizer.encode(text, parse_special=False)
+        ids = tokenizer.encode(text, parse_special=False)
         count = len(ids) // length
         if count == 0:
             raise ContextError(
@@ -49,7 +52,7 @@ class Windows:
             )
         count = count if limit is None else min(count, limit)
         tokens = np.asarray(ids[: count * length], np.int32).reshape(count, length)
-        return cls(tokens, bos_of(model))
+        return cls(tokens, bos_of(tokenizer))
 
     @property
     def length(self) -> int:
@@ -67,9 +70,9 @@ class Windows:
         return self.tokens[:, self.first + 1 :]
 
 
-def bos_of(model: Model) -> int | None:
+def bos_of(tokenizer: Tokenizer) -> int | None:
     """The token that every window begins with, if the model wants one."""
-    special = model.tokenizer.special
+    special = tokenizer.special
     return special.bos if special.add_bos else None
 
 

@@ -73,7 +73,7 @@ def test_a_failing_side_is_recorded_and_the_rest_goes_on(
 
 
 def test_the_plot_has_a_panel_per_speed(fake: list[str], tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="the plot needs matplotlib (pip install matplotlib)")
     assert peers.main(fake) == 0
     drawing = (tmp_path / "out/ratios.svg").read_text()
     assert drawing.count("axes_") >= 2

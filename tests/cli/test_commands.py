@@ -170,7 +170,7 @@ def test_inspect_shows_metadata_tensors_and_memory() -> None:
 
 
 def test_inspect_json_agrees_with_the_gguf_package() -> None:
-    gguf = pytest.importorskip("gguf")
+    gguf = pytest.importorskip("gguf", reason="the gguf package writes the file here")
     from gristmill import hub
 
     data = json.loads(run("inspect", "--json").stdout)

@@ -22,7 +22,7 @@ from gristmill.errors import GrammarError
 if TYPE_CHECKING:
     from gristmill.constrain import Vocabulary
 
-jsonschema = pytest.importorskip("jsonschema")
+jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is the oracle here")
 DRAFTS = {
     "draft2020-12": (jsonschema.Draft202012Validator, ""),
     "draft7": (jsonschema.Draft7Validator, "http://json-schema.org/draft-07/schema#"),

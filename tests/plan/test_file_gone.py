@@ -196,7 +196,10 @@ def test_beside_a_fault_handler(path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="ASan ends it otherwise")
+@pytest.mark.skipif(
+    "asan" in os.environ.get("LD_PRELOAD", ""),
+    reason="AddressSanitizer ends the process at such a signal itself",
+)
 @pytest.mark.parametrize("fault", [THEIR_MAP, SENT])
 @pytest.mark.parametrize("handler", ["none", "before", "after", "after and mapped again"])
 def test_other_faults_end_it_as_before(path: Path, fault: str, handler: str) -> None:
